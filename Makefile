@@ -1,0 +1,46 @@
+# `make run` and `make test` need Python 3.11+, make and a package index; everything else is installed here.
+PYTHON ?= python3
+SUITE  ?= suites/quick.yaml
+BIN    := .venv/bin
+
+.PHONY: run test check bench clean
+
+run: .venv/run
+	$(BIN)/harness run $(SUITE)
+
+test: .venv/test
+	$(BIN)/python -m pytest
+
+check: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/test
+	$(BIN)/python -m pytest tests/benchmarks -m "" --benchmark-columns=min,median,max,rounds
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "harness needs Python 3.11 or newer; set PYTHON=/path/to/one"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/run: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@$(call peers)
+	@touch $@
+
+.venv/test: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@$(call peers)
+	@touch $@ .venv/run
+
+# pyldpc is source-only and its set-up imports numpy without saying so: as a dependency it would break the
+# install, so it comes second, without build isolation. Only its own baseline needs it.
+define peers
+$(BIN)/python -m pip install --quiet setuptools wheel && \
+  $(BIN)/python -m pip install --quiet --no-build-isolation 'pyldpc==0.7.9' || \
+  echo "pyldpc could not be installed; its baseline will be skipped, everything else works"
+endef
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks

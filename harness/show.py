@@ -1,0 +1,64 @@
+"""One cell for people: what it was made from, how it ended, the end of its log."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import UserError
+from harness.store import Damaged, Record, Store
+
+
+def find(results: Path, prefix: str) -> Record:
+    """The record whose key begins with `prefix`; raises `UserError` unless there is exactly one."""
+    names = sorted(path.parent.name for path in results.glob(f"cells/{prefix}*/cell.json"))
+    if len(names) != 1:
+        what = "no cell" if not names else f"{len(names)} cells"
+        raise UserError(
+            f"{what} in {results} with a key that begins with {prefix!r}; harness plan SUITE lists keys"
+        )
+    try:
+        record = Store(results).read(names[0])
+    except Damaged as damage:
+        raise UserError(f"{damage}; run its suite again to recompute it") from None
+    assert record is not None
+    return record
+
+
+def as_json(results: Path, prefix: str) -> str:
+    """The record as JSON."""
+    return msgspec.json.format(msgspec.json.encode(find(results, prefix)), indent=1).decode()
+
+
+def as_text(results: Path, prefix: str, lines: int) -> str:
+    """The record, its files and the last `lines` of its log."""
+    record = find(results, prefix)
+    folder = Store(results).cell_folder(record.key)
+    settings = {**record.problem, **record.score, **record.parameters}
+    told = [
+        f"key      {record.key}",
+        f"cell     {record.task} {record.method} seed {record.seed}",
+        "params   " + ", ".join(f"{name}={value}" for name, value in settings.items()),
+        f"status   {record.status}" + (f": {record.reason}" if record.reason else ""),
+        f"finished {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(record.finished))} on {record.device}",
+        "seconds  " + ", ".join(f"{name} {value:.2f}" for name, value in record.seconds.items()),
+    ]
+    if record.accepted_from:
+        told.append(f"accepted from {record.accepted_from}")
+    for name, metric in record.metrics.items():
+        doubt = (
+            f" ± {metric.error:.3g} (standard error, {metric.n} examples)" if metric.error is not None else ""
+        )
+        told.append(f"metric   {name} = {metric.value:.6g}{doubt}")
+    for label, checksum in sorted({**record.fit_code, **record.score_code, **record.data}.items()):
+        told.append(f"from     {label} {checksum[:12]}")
+    told += [f"file     {path}" for path in sorted(folder.iterdir()) if path.name != "cell.json"]
+    log = folder / "log.txt"
+    if log.is_file():
+        text = log.read_text(errors="replace").splitlines()
+        shown = text[max(len(text) - lines, 0) :]
+        told.append(f"the last {len(shown)} of {len(text)} lines of its log:")
+        told += [f"  {line}" for line in shown]
+    return "\n".join(told)

@@ -1,0 +1,310 @@
+"""The results folder: cells, artifacts and claims, written so that nothing half-made is ever read.
+
+cells/<key>/cell.json   one finished cell and what it was made from; its log and pictures beside it
+artifacts/<key>/        arrays.safetensors and facts.json of a fit or an asset
+claims/<key>            locked by whoever makes that key; the lock dies with its process
+envs/<digest>.json      the software and machine that made cells
+tmp/                    work in progress, never read by another run
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from harness import identity
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+STATUSES = ("ok", "failed", "timeout", "oom", "crashed", "diverged", "skipped")
+
+
+class Measurement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The value of one metric; `error` is its standard error over `n` examples where that is known."""
+
+    value: float
+    error: float | None = None
+    n: int | None = None
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One finished cell, whether it went well or not."""
+
+    format: int = identity.FORMAT
+    key: str
+    address: str
+    fit: str
+    task: str
+    method: str
+    seed: int
+    problem: dict[str, Any]
+    score: dict[str, Any]
+    parameters: dict[str, Any]
+    fit_code: dict[str, str]
+    score_code: dict[str, str]
+    data: dict[str, str]
+    status: str
+    reason: str = ""
+    metrics: dict[str, Measurement] = {}
+    seconds: dict[str, float] = {}
+    environment: str = ""
+    device: str = "cpu"
+    limits: dict[str, float] = {}
+    finished: float = 0.0
+    accepted_from: str = ""
+
+    @property
+    def dataset(self) -> str | None:
+        return self.problem.get("dataset")
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """All parameters except the data set, as rows show them."""
+        merged = self.problem | self.score | self.parameters
+        return {name: value for name, value in merged.items() if name != "dataset"}
+
+
+class _Sealed(msgspec.Struct):
+    """A text with its checksum, so that an edited or truncated file is noticed."""
+
+    sha256: str
+    content: msgspec.Raw
+
+
+class _Artifact(msgspec.Struct):
+    """What stands beside the arrays of an artifact: their checksum, and JSON facts."""
+
+    arrays: str
+    facts: dict[str, Any]
+
+
+class Damaged(Exception):
+    """A stored file that is not what was written."""
+
+
+class Store:
+    """One results folder. Every write appears whole or not at all. Work in progress lies in `tmp`."""
+
+    def __init__(self, root: Path, tmp: Path | None = None) -> None:
+        self.root = root
+        self.tmp = tmp or root / "tmp"
+
+    def cell_folder(self, key: str) -> Path:
+        return self.root / "cells" / key
+
+    def read(self, key: str) -> Record | None:
+        """The record under `key`, None if there is none; raises `Damaged` if it is not as written."""
+        path = self.cell_folder(key) / "cell.json"
+        try:
+            text = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        record = _unseal(path, text, Record)
+        if record.key != key:
+            raise Damaged(f"{path} is another cell's")
+        return record
+
+    def records(self) -> Iterator[Record]:
+        """Every readable record; damaged ones are passed over (planning names them)."""
+        for path in sorted(self.root.glob("cells/*/cell.json")):
+            with contextlib.suppress(Damaged):
+                record = self.read(path.parent.name)
+                if record:
+                    yield record
+
+    def write(self, record: Record, beside: Path | None = None) -> None:
+        """Publish a record; the files of the folder `beside` become its own. The caller holds the claim."""
+        folder = self.cell_folder(record.key)
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            if old.name != "cell.json":
+                shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+        for item in sorted(beside.iterdir()) if beside else []:
+            item.replace(folder / item.name)
+        write_file(folder / "cell.json", _seal(record))
+
+    def artifact(self, key: str) -> Path:
+        return self.root / "artifacts" / key
+
+    def has_artifact(self, key: str) -> bool:
+        return (self.artifact(key) / "facts.json").is_file()
+
+    def write_artifact(self, key: str, arrays: dict[str, Any], facts: dict[str, Any]) -> None:
+        """Publish named arrays (tensors or numpy) and JSON facts under `key`, all at once."""
+        import safetensors.torch
+
+        work = self.scratch(key)
+        content = safetensors.torch.save(_tensors(arrays))
+        write_file(work / "arrays.safetensors", content)
+        checksum = hashlib.sha256(content).hexdigest()
+        write_file(work / "facts.json", _seal(_Artifact(checksum, facts)))
+        self._place(work, key)
+
+    def copy_artifact(self, old: str, new: str) -> None:
+        """Publish what is stored under `old` under `new` as well. The caller holds the claim on `new`."""
+        work = self.scratch(new)
+        shutil.copytree(self.artifact(old), work, dirs_exist_ok=True)
+        self._place(work, new)
+
+    def _place(self, work: Path, key: str) -> None:
+        target = self.artifact(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        work.rename(target)
+        _sync(target.parent)
+
+    def read_artifact(self, key: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """The arrays (on the CPU) and facts of an artifact; raises `Damaged` if either is not as written."""
+        import safetensors.torch
+
+        facts, arrays = self.artifact(key) / "facts.json", self.artifact(key) / "arrays.safetensors"
+        try:
+            artifact = _unseal(facts, facts.read_bytes(), _Artifact)
+            with arrays.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != artifact.arrays:
+                    raise Damaged(f"{arrays} was edited or truncated after it was written")
+        except OSError as error:
+            raise Damaged(f"{error.filename}: {error.strerror}") from None
+        return safetensors.torch.load_file(arrays), artifact.facts
+
+    def is_asset(self, key: str) -> bool:
+        """Whether an artifact is an asset, which any cell may ask for, and not a method's fit."""
+        facts = self.artifact(key) / "facts.json"
+        with contextlib.suppress(OSError, Damaged):
+            return "builder" in _unseal(facts, facts.read_bytes(), _Artifact).facts
+        return False
+
+    def discard(self, path: Path) -> None:
+        """Delete a folder of this store, unless somebody is at work on it."""
+        claim = self.claim(path.name.partition("-")[0])  # scratch folders are named after what they are for
+        if claim is None:
+            return
+        try:
+            shutil.rmtree(path, ignore_errors=True)
+        finally:
+            self.release(claim)
+
+    def scratch(self, name: str) -> Path:
+        """A new folder for work in progress, on the same file system as its destination."""
+        folder = self.tmp / f"{name}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir(parents=True)
+        return folder
+
+    @contextlib.contextmanager
+    def building(self, key: str) -> Iterator[None]:
+        """Hold the claim on `key`, waiting while another process does."""
+        claim = self._open_claim(key)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(claim)
+
+    def claim(self, key: str) -> int | None:
+        """Take the claim on `key` if it is free: a descriptor to close when done, else None."""
+        claim = self._open_claim(key)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(claim)
+            return None
+        return claim
+
+    @staticmethod
+    def release(claim: int) -> None:
+        """Give a claim back."""
+        os.close(claim)
+
+    def _open_claim(self, key: str) -> int:
+        path = self.root / "claims" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def check_writable(self) -> None:
+        """Raise a `UserError` now rather than after an hour of training."""
+        try:
+            for folder in ("artifacts", "cells", "claims"):
+                (self.root / folder).mkdir(parents=True, exist_ok=True)
+            probe = self.scratch("probe")
+            (probe / "byte").write_bytes(b"x" * 4096)
+            shutil.rmtree(probe)
+        except OSError as error:
+            raise explain(error, self.root) from None
+
+    def sweep(self, older_than_seconds: float) -> list[Path]:
+        """Leftovers of runs that were killed: scratch folders untouched for that long."""
+        limit = time.time() - older_than_seconds
+        return [path for path in self.root.glob("tmp/*") if path.stat().st_mtime < limit]
+
+
+def explain(error: OSError, root: Path) -> UserError:
+    """An operating system error on the results folder in a user's words."""
+    if error.errno == errno.ENOSPC:
+        return UserError(f"{root}: the disk is full; free some space and run again, finished cells are kept")
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return UserError(f"{root}: the results folder cannot be written; choose another with --results DIR")
+    if error.errno in (errno.ENOLCK, errno.ENOTSUP):
+        return UserError(f"{root}: this file system has no locks; choose another with --results DIR")
+    return UserError(f"{error.filename or root}: {error.strerror or error}")
+
+
+def _seal(value: msgspec.Struct) -> bytes:
+    content = msgspec.json.encode(value)
+    return msgspec.json.encode(_Sealed(hashlib.sha256(content).hexdigest(), msgspec.Raw(content)))
+
+
+def _unseal(path: Path, text: bytes, kind: type[S]) -> S:
+    try:
+        sealed = msgspec.json.decode(text, type=_Sealed)
+        value = msgspec.json.decode(sealed.content, type=kind)
+    except msgspec.MsgspecError:
+        raise Damaged(f"{path} is truncated or not as it was written") from None
+    if hashlib.sha256(sealed.content).hexdigest() != sealed.sha256:
+        raise Damaged(f"{path} was edited after it was written")
+    return value
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write `path` whole or not at all, and have it on the disk before anybody can read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _tensors(arrays: dict[str, Any]) -> dict[str, torch.Tensor]:
+    import torch
+
+    return {
+        name: torch.as_tensor(array).detach().cpu().contiguous().clone() for name, array in arrays.items()
+    }
