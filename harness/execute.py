@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import shutil
 import signal
@@ -28,7 +29,8 @@ from harness.worker import STORAGE_FAILED, Job
 THREADS = 1
 """Per worker, whatever `--jobs` is: another number would change the order of sums, so the last bits."""
 
-_PRELOAD = ["torch", "numpy", "safetensors.torch", "harness.keeper"]
+_PRELOAD = ["torch", "numpy.random", "safetensors.torch", "harness.keeper", "click"]
+"""What every worker imports; click because multiprocessing reads the script that we were started by again."""
 
 
 class View(Protocol):
@@ -42,7 +44,6 @@ class View(Protocol):
 class _Active:
     planned: Planned
     process: Any
-    claim: int
     scratch: Path
 
 
@@ -65,6 +66,7 @@ class _Local:
         self.since = psutil.Process().create_time() - 1
         self.environment = _record_environment(store)
         self.active: dict[Any, _Active] = {}
+        self.claims: dict[str, int] = {}
         self.records: dict[str, Record] = {}
         os.environ |= {"OMP_NUM_THREADS": str(THREADS), "MKL_NUM_THREADS": str(THREADS)}
         # A forked child cannot use a GPU that its parent has touched, so there every worker starts afresh.
@@ -85,7 +87,8 @@ class _Local:
         except OSError as error:
             raise explain(error, self.store.root) from None
         finally:
-            self._stop_all()
+            with _deaf_to_ctrl_c():  # asked once is enough
+                self._stop_all()
         return self.records
 
     def _start_some(self, waiting: deque[Planned]) -> None:
@@ -98,16 +101,12 @@ class _Local:
             if claim is None:
                 waiting.append(planned)
                 continue
-            try:
-                record = self._made_meanwhile(planned)
-                if record:
-                    self._finish(planned, record)
-                else:
-                    self._start(planned, claim)
-                    claim = -1
-            finally:
-                if claim >= 0:
-                    self.store.release(claim)
+            self.claims[planned.keys.key] = claim
+            record = self._made_meanwhile(planned)
+            if record:
+                self._finish(planned, record)
+            else:
+                self._start(planned)
 
     def _made_meanwhile(self, planned: Planned) -> Record | None:
         """The record that has been published, by another run perhaps, since the plan was made."""
@@ -117,18 +116,14 @@ class _Local:
                 return record
         return None
 
-    def _start(self, planned: Planned, claim: int) -> None:
+    def _start(self, planned: Planned) -> None:
         scratch = self.store.scratch(planned.keys.key)
         (scratch / "files").mkdir()
         (scratch / "job.json").write_bytes(msgspec.json.encode(self._job(planned, scratch)))
         process = self.processes.Process(target=keeper.keep, args=(str(scratch / "job.json"),))
-        try:
-            with contextlib.nullcontext() if self.device == "cpu" else _deaf_to_ctrl_c():
-                process.start()
-        except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
-        self.active[process.sentinel] = _Active(planned, process, claim, scratch)
+        with contextlib.nullcontext() if self.device == "cpu" else _deaf_to_ctrl_c():
+            process.start()
+        self.active[process.sentinel] = _Active(planned, process, scratch)
         self.view.started(planned, scratch)
 
     def _job(self, planned: Planned, scratch: Path) -> Job:
@@ -177,11 +172,7 @@ class _Local:
         for sentinel in multiprocessing.connection.wait(list(self.active), timeout=0.25):
             active = self.active.pop(sentinel)
             active.process.join()
-            try:
-                self._finish(active.planned, self._result(active))
-            finally:
-                shutil.rmtree(active.scratch, ignore_errors=True)
-                self.store.release(active.claim)
+            self._finish(active.planned, self._result(active))
 
     def _result(self, active: _Active) -> Record:
         if active.process.exitcode == STORAGE_FAILED:
@@ -198,11 +189,13 @@ class _Local:
             self._job(active.planned, active.scratch).record, reason=reason, finished=time.time()
         )
         self.store.write(lost, beside=active.scratch / "files")
+        shutil.rmtree(active.scratch, ignore_errors=True)
         return lost
 
     def _finish(self, planned: Planned, record: Record) -> None:
         self.records[record.key] = record
         self.view.finished(planned, record)
+        self.store.release(self.claims.pop(record.key))
 
     def _stop_all(self) -> None:
         """End what still runs: keepers kill their trees on SIGTERM, and themselves go at SIGKILL."""
@@ -211,9 +204,11 @@ class _Local:
         for active in self.active.values():
             active.process.join(1.0)
             active.process.kill()
-            shutil.rmtree(active.scratch, ignore_errors=True)
-            self.store.release(active.claim)
-        self.active.clear()
+        for scratch in self.store.tmp.glob("*"):
+            if scratch.name.partition("-")[0] in self.claims:  # another run's are none of our business
+                shutil.rmtree(scratch, ignore_errors=True)
+        for claim in self.claims.values():
+            self.store.release(claim)
         for server in psutil.Process().children():  # stopped early, it would go on importing
             with contextlib.suppress(psutil.Error):
                 server.terminate()
@@ -221,12 +216,13 @@ class _Local:
 
 @contextlib.contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started here do not hear a terminal's Ctrl-C: the runner hears it, and ends them."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ctrl-C is heard afterwards. Processes started here never hear it: the runner does, and ends them."""
+    multiprocessing.resource_tracker.ensure_running()  # it would unblock the signal when it starts
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _record_environment(store: Store) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.registry import PACKAGE, parse
+from harness.registry import HOME, PACKAGE, parse
 
 FORMAT = 1
 """Raise it when the meaning of a stored cell changes: every key changes with it."""
@@ -80,6 +80,11 @@ def code_inputs(
     return fit, data | closure(task, frozenset({"METRICS"}))
 
 
+def asset_inputs(path: Path, score_function: str) -> dict[str, str]:
+    """Digests of the code behind an asset whose builder is in the file `path`: scoring is no part of it."""
+    return closure(path, frozenset({score_function, "METRICS"}))
+
+
 def dataset_inputs(path: Path) -> dict[str, str]:
     """Digests of the code that reads a data set, whose module is the file `path`."""
     return closure(path, _DECLARED)
@@ -104,6 +109,9 @@ def closure(path: Path, hidden: frozenset[str] = frozenset()) -> dict[str, str]:
 def label(path: Path) -> str:
     """How a file is named in keys and messages: independent of where the project lies."""
     path = path.resolve()
+    for room in ("methods", "baselines"):
+        if path.is_relative_to(HOME / room):
+            return str(path.relative_to(HOME))
     return str(path.relative_to(PACKAGE.parent)) if path.is_relative_to(PACKAGE) else path.name
 
 
@@ -138,8 +146,8 @@ def _write(node: Any, words: list[str]) -> None:
             value = getattr(node, name, None)
             if (value is None and not isinstance(node, ast.Constant)) or value == []:
                 continue
-            if name == "body" and isinstance(value, list):
-                value = _without_docstrings(value)
+            if name in ("body", "values") and isinstance(value, list):
+                value = [item for item in value if not _is_idle(node, item)]
             words.append(name)
             _write(value, words)
         words.append(")")
@@ -152,17 +160,11 @@ def _write(node: Any, words: list[str]) -> None:
         words.append(f"{type(node).__name__}:{node!r}")
 
 
-def _without_docstrings(body: list[ast.stmt]) -> list[ast.stmt]:
-    """A body without string statements: docstrings of modules, classes, functions and of constants."""
-    return [item for item in body if not _is_string(item)]
-
-
-def _is_string(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+def _is_idle(parent: ast.AST, item: ast.AST) -> bool:
+    """Whether a part does nothing: a docstring, or an empty piece of an f-string, which Pythons differ in."""
+    if isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
+        return isinstance(item.value.value, str)
+    return isinstance(parent, ast.JoinedStr) and isinstance(item, ast.Constant) and item.value == ""
 
 
 def _imports(tree: ast.Module, path: Path) -> set[Path]:

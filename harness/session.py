@@ -57,6 +57,8 @@ def fetch_missing(plan: Sequence[Planned]) -> dict[str, str] | None:
 
 def fetch(name: str) -> str | None:
     """Fetch one data set, with a progress bar where somebody watches: None, or why it cannot be had."""
+    if data.locate(name).problem is None:
+        return None
     with _bar(name) as report:
         try:
             data.fetch(name, report)

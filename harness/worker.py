@@ -118,13 +118,13 @@ def _fit_and_score(job: Job) -> Outcome:
     task = _load(Path(job.task_path), f"harness.tasks.{record.task}")
     _check_code(job)
     run = _context(job, store, record.seed)
-    problem = getattr(task, record.task)(run, **record.problem)
+    problem = _call(getattr(task, record.task), run, **record.problem)
     arrays, facts = _fitted(job, problem, run, store)
     _seed(record.seed)  # a fit that was stored draws nothing, and must not change what the score draws
     scoring = _context(job, store, record.seed)
     started = time.perf_counter()
     score = getattr(task, job.score_function)
-    scores: Mapping[str, float | Estimate] = score(problem, arrays, scoring, **record.score)
+    scores: Mapping[str, float | Estimate] = _call(score, problem, arrays, scoring, **record.score)
     seconds = facts["seconds"] | scoring.seconds | {"score": time.perf_counter() - started}
     metrics = {name: Measurement(**value) for name, value in facts["metrics"].items()}
     metrics |= _measurements({**scores, **scoring.measurements}, job.metrics)
@@ -150,7 +150,7 @@ def _fit(job: Job, problem: Any, run: Run, store: Store) -> None:
     method = _method(job)
     _check_code(job)
     started = time.perf_counter()
-    arrays = method(problem, run, **record.parameters)
+    arrays = _call(method, problem, run, **record.parameters)
     run.seconds["fit"] = time.perf_counter() - started
     _check_arrays(arrays)
     measured = _measurements(run.measurements, job.metrics)
@@ -161,12 +161,21 @@ def _fit(job: Job, problem: Any, run: Run, store: Store) -> None:
     store.write_artifact(record.fit, arrays, facts)
 
 
+def _call(function: Callable[..., Any], *arguments: Any, **words: Any) -> Any:
+    """What the function returns to the process that called it; copies of that, forked meanwhile, end here."""
+    caller = os.getpid()
+    returned = function(*arguments, **words)
+    if os.getpid() != caller:
+        os._exit(0)
+    return returned
+
+
 def _check_code(job: Job) -> None:
     """Fail if the cell's code was edited after its key was made: the result would stand under a wrong key."""
     record = job.record
     method = Path(job.method_path)
     labels = record.fit_code | record.score_code
-    files = [PACKAGE.parent / label if "/" in label else method for label in labels]
+    files = [PACKAGE.parent / label if label.startswith("harness/") else method for label in labels]
     if max(file.stat().st_mtime for file in files) < job.since:
         return
     source = data.describe(record.dataset).source if record.dataset else None
@@ -215,7 +224,7 @@ def _asset(
     bound = signature.bind(None, **parameters)
     bound.apply_defaults()
     resolved = dict(list(bound.arguments.items())[1:])
-    code = identity.closure(Path(inspect.getfile(builder)))
+    code = identity.asset_inputs(Path(inspect.getfile(builder)), job.score_function)
     inputs = []
     if "dataset" in resolved:
         here = data.locate(resolved["dataset"])
@@ -225,7 +234,7 @@ def _asset(
         with contextlib.suppress(Damaged):
             return store.read_artifact(key)[0]
         run = _context(job, store, resolved.get("seed", 0))
-        arrays = builder(run, **resolved)
+        arrays = _call(builder, run, **resolved)
         _check_arrays(arrays)
         store.write_artifact(key, arrays, {"builder": builder.__name__, "seconds": run.seconds})
         return store.read_artifact(key)[0]
@@ -305,7 +314,7 @@ def child(job: Job) -> None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         outcome = work(job)
         if os.getpid() != own:
-            os._exit(0)  # a process that the method forked and let return; only the original may answer
+            os._exit(0)  # a process that the method forked and that raised; only the original may answer
         try:
             (Path(job.scratch) / "outcome.json").write_bytes(msgspec.json.encode(outcome))
         except OSError:

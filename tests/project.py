@@ -112,7 +112,9 @@ class Project:
         signature = f"problem, run, *, {parameters}" if parameters else "problem, run"
         head = "import os\nimport time\n\nimport harness\n\n\ndef count(word='x'):\n"
         head += "    with open(os.environ['COUNT'], 'a') as file:\n        file.write(f'{word}\\n')\n\n\n"
-        head += f"@harness.method(task='guess', cite='nobody')\ndef {name}({signature}):\n    '''Made up.'''\n"
+        head += (
+            f"@harness.method(task='guess', cite='nobody')\ndef {name}({signature}):\n    '''Made up.'''\n"
+        )
         return self.write(f"{folder}/{name}.py", head + indent(dedent(body).strip("\n"), "    ") + "\n")
 
     def counted(self) -> list[str]:
@@ -126,7 +128,11 @@ class Project:
     def variables(self) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("HARNESS_")}
         clean |= {"PYTHONPATH": str(self.root), "HARNESS_CACHE": str(self.root / "cache"), "COLUMNS": "200"}
-        clean |= {"PYTHONUNBUFFERED": "", "COUNT": str(self.root / "count.txt")}
+        clean |= {
+            "PYTHONUNBUFFERED": "",
+            "PYTHONDONTWRITEBYTECODE": "",
+            "COUNT": str(self.root / "count.txt"),
+        }
         return clean | self.environment
 
     def harness(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
@@ -180,7 +186,9 @@ class Project:
 
 def make(root: Path) -> Project:
     """A fresh project: engine and data sets copied, toy task, two methods, one suite of six cells."""
-    shutil.copytree(ROOT / "harness", root / "harness", ignore=shutil.ignore_patterns("__pycache__", "bundled"))
+    shutil.copytree(
+        ROOT / "harness", root / "harness", ignore=shutil.ignore_patterns("__pycache__", "bundled")
+    )
     for path in (root / "harness" / "tasks").glob("[!_]*"):
         path.unlink() if path.is_file() else shutil.rmtree(path)
     project = Project(root)
@@ -193,7 +201,7 @@ def make(root: Path) -> Project:
     return project
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for something to become true; fail if it does not."""
     deadline = time.monotonic() + seconds
     while not condition():

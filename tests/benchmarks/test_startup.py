@@ -1,0 +1,88 @@
+"""What it costs to ask, in processor time above the bare interpreter's: the least of several, taken by turns.
+
+Processor time, because a start-up waits for nothing, and a busy machine would lengthen the wall clock's time.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+
+import pytest
+from project import Project
+
+ROUNDS = 9
+
+
+def extra_seconds(project: Project, *arguments: str) -> float:
+    """What a command of the harness costs above an interpreter that does nothing."""
+    bare = [project.command()[0], "-c", "pass"]
+    rounds = [(seconds(project, bare), seconds(project, project.command(*arguments))) for _ in range(ROUNDS)]
+    return min(asked for _, asked in rounds) - min(floor for floor, _ in rounds)
+
+
+def seconds(project: Project, command: list[str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, cwd=project.root, env=project.variables(), capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_help_costs_60_ms(project: Project) -> None:
+    assert extra_seconds(project, "--help") < 0.060
+
+
+FILL = """
+from pathlib import Path
+
+from harness import cli, execute
+from harness.store import Measurement, Record
+
+_, _, store, cells = cli._plan("suite.yaml", (), (), Path("results"))
+software = execute._record_environment(store)
+for planned in cells:
+    cell, keys, inputs = planned.cell, planned.keys, planned.inputs
+    store.write(
+        Record(
+            key=keys.key,
+            address=keys.address,
+            fit=keys.fit,
+            task=cell.task,
+            method=cell.method,
+            seed=cell.seed,
+            problem=cell.problem,
+            score=cell.score,
+            parameters=cell.parameters,
+            fit_code=inputs.fit_code,
+            score_code=inputs.score_code,
+            data=inputs.data,
+            status="ok",
+            environment=software,
+            metrics={"distance": Measurement(1.0), "spread": Measurement(1.0, 0.1, 10)},
+        )
+    )
+"""
+
+
+@pytest.fixture
+def thousand(project: Project) -> Project:
+    """A suite of 1,000 cells, all of them stored."""
+    project.write(
+        "suite.yaml",
+        f"seeds: {list(range(125))}\n"
+        "cells: [{task: guess, methods: [mean: {shift: [0, 1, 2, 3]}, other: {k: [1, 2, 3, 4]}]}]\n",
+    )
+    project.write("fill.py", FILL)
+    subprocess.run([project.command()[0], "fill.py"], cwd=project.root, env=project.variables(), check=True)
+    return project
+
+
+def test_a_plan_of_1000_cells_costs_300_ms(thousand: Project) -> None:
+    assert thousand.harness("plan", "suite.yaml").stdout.endswith("\n1000 hit\n")
+    assert extra_seconds(thousand, "plan", "suite.yaml") < 0.3
+
+    thousand.edit("methods/mean.py", "+ shift", "- shift")
+    assert thousand.harness("plan", "suite.yaml").stdout.endswith("\n500 hit, 500 miss\n")
+    thousand.edit("suite.yaml", "k: [1, 2, 3, 4]", "k: [5, 6, 7, 8]")
+    assert thousand.harness("plan", "suite.yaml").stdout.endswith("\n1000 miss\n")
+    assert extra_seconds(thousand, "plan", "suite.yaml") < 0.3
