@@ -5,15 +5,23 @@ What method and task files need is here; everything else is the command line's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from harness.declare import Estimate, Metric, Skip, asset, method, score, task
+import importlib
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas
 
+    from harness.declare import Estimate, Metric, Skip, asset, method, score, task
+
 __version__ = "0.1.0"
 __all__ = ["Estimate", "Metric", "Skip", "asset", "load", "method", "score", "task"]
+
+
+def __getattr__(name: str) -> Any:
+    """The declarations, once somebody asks: the command line's help needs none of them."""
+    if name not in __all__:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    return getattr(importlib.import_module("harness.declare"), name)
 
 
 def load(path: str = "results") -> pandas.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -68,7 +67,8 @@ class _Verbs(click.Group):
             context.exit(130)
 
 
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+# A fixed width, for asking the terminal costs as much as the rest of the help.
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 100})
 @click.version_option(package_name="harness", message="harness %(version)s")
 def main() -> None:
     """Re-measure published claims about deep generative models, beside strong baselines."""
@@ -461,6 +461,8 @@ def _print_plan(cells: Sequence[Planned]) -> None:
 
 
 def _print_json(value: Any) -> None:
+    import json
+
     click.echo(json.dumps(value, indent=1))
 
 

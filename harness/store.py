@@ -109,7 +109,7 @@ class Store:
 
     def read(self, key: str) -> Record | None:
         """The record under `key`, None if there is none; raises `Damaged` if it is not as written."""
-        path = self.cell_folder(key) / "cell.json"
+        path = self.root.joinpath("cells", key, "cell.json")
         try:
             text = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -121,9 +121,9 @@ class Store:
 
     def records(self) -> Iterator[Record]:
         """Every readable record; damaged ones are passed over (planning names them)."""
-        for path in sorted(self.root.glob("cells/*/cell.json")):
+        for key in sorted(path.name for path in self.root.glob("cells/*")):
             with contextlib.suppress(Damaged):
-                record = self.read(path.parent.name)
+                record = self.read(key)
                 if record:
                     yield record
 

@@ -83,7 +83,7 @@ def describe(name: str) -> Dataset:
     module = importlib.import_module(f"harness.datasets.{name}")
     source = Path(module.__file__ or "")
     for needed in ("__doc__", "LICENCE", "FILES", "load"):
-        if not getattr(module, needed, None):
+        if getattr(module, needed, None) in (None, ""):
             raise UserError(
                 f"{source}: a dataset needs a docstring, LICENCE, FILES and load; {needed} is missing"
             )
