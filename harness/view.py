@@ -14,7 +14,7 @@ from harness.plan import Planned
 from harness.store import Record
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 
 def name(planned: Planned) -> str:
@@ -64,7 +64,7 @@ class Live:
         self.began = time.monotonic()
         self.statuses: Counter[str] = Counter()
         self.running: dict[str, tuple[Planned, Path, float]] = {}
-        self.live = RichLive(get_renderable=self._table, refresh_per_second=4)
+        self.live = RichLive(get_renderable=self._picture, refresh_per_second=4)
 
     def __enter__(self) -> Live:
         self.live.__enter__()
@@ -86,7 +86,8 @@ class Live:
                 style="yellow" if record.status == "skipped" else "red",
             )
 
-    def _table(self) -> Table:
+    def _picture(self) -> Group:
+        from rich.console import Group
         from rich.table import Table
 
         done = sum(self.statuses.values())
@@ -94,16 +95,16 @@ class Live:
         title = (
             f"{done}/{self.total} cells done, {len(self.running)} running, {failed} failed{self._left(done)}"
         )
-        table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+        table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("cell", "step", "values", "seconds"):
             table.add_column(column, justify="right" if column == "seconds" else "left", overflow="fold")
         for planned, scratch, since in list(self.running.values()):  # drawn by a thread of its own
             step, values = _progress(scratch)
             table.add_row(name(planned), step, values, f"{time.monotonic() - since:.0f}")
-        return table
+        return Group(title, table) if self.running else Group(title)
 
     def _left(self, done: int) -> str:
-        if not done:
+        if not 0 < done < self.total:
             return ""
         seconds = (time.monotonic() - self.began) / done * (self.total - done)
         return f", about {seconds / 60:.0f} min left" if seconds > 90 else f", about {seconds:.0f} s left"
