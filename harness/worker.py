@@ -6,6 +6,7 @@ Reads a job file, writes an outcome file beside it, and knows nothing of limits:
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import importlib
 import importlib.util
@@ -303,6 +304,15 @@ def _device_name(device: str) -> str:
     return torch.cuda.get_device_name(device)
 
 
+def keep_freed_memory() -> None:
+    """Reuse what is freed: by itself, glibc lets large arrays fault in anew, page by page, at each update."""
+    trim_threshold, mmap_threshold = -1, -3  # of malloc.h
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(mmap_threshold, 32 << 20)
+        mallopt(trim_threshold, 2**31 - 1)
+
+
 def child(job: Job) -> None:
     """The body of the worker process: log to the cell's file, work, leave an outcome. Never returns."""
     own = os.getpid()
@@ -312,6 +322,7 @@ def child(job: Job) -> None:
         os.dup2(log, 2)
         # What is printed reaches the log however the process ends.
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        keep_freed_memory()
         outcome = work(job)
         if os.getpid() != own:
             os._exit(0)  # a process that the method forked and that raised; only the original may answer

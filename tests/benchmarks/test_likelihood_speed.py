@@ -21,6 +21,7 @@ from likelihood_cases import Caught
 
 from harness.kit.autoencoder import Autoencoder
 from harness.kit.likelihoods import Bernoulli
+from harness.worker import keep_freed_memory
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,8 @@ ENCODER, DECODER = (784, 200, 200, 100), (50, 200, 200, 784)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
+def as_in_a_worker():
+    keep_freed_memory()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
