@@ -34,10 +34,12 @@ bench: .venv/test
 	@$(call peers)
 	@touch $@ .venv/run
 
-# pyldpc is source-only and its set-up imports numpy without saying so: as a dependency it would break the
-# install, so it comes second, without build isolation. Only its own baseline needs it.
+# LDPC decoders of others: only their own baselines need them, so none of them may break the install. pyldpc is
+# source-only and its set-up imports numpy without saying so: it is installed without build isolation.
 define peers
-$(BIN)/python -m pip install --quiet setuptools wheel && \
+$(BIN)/python -m pip install --quiet --editable '.[ldpc]' || \
+  echo "ldpc and sionna could not be installed; their baselines will be skipped, everything else works"
+@$(BIN)/python -m pip install --quiet setuptools wheel && \
   $(BIN)/python -m pip install --quiet --no-build-isolation 'pyldpc==0.7.9' || \
   echo "pyldpc could not be installed; its baseline will be skipped, everything else works"
 endef

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -60,3 +61,10 @@ def test_torch_is_bounded_and_the_source_only_peer_is_no_dependency():
     declared = (ROOT / "pyproject.toml").read_text()
     assert '"torch>=2.6,<2.14"' in declared
     assert '"pyldpc' not in declared
+
+
+def test_decoders_to_compare_with_are_asked_for_by_an_extra_alone():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"]["ldpc"] == ["ldpc==2.4.1", "sionna-no-rt==2.2.0"]
+    others = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    assert not [name for name in others if name.startswith(("ldpc", "sionna"))]
