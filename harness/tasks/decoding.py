@@ -1,0 +1,182 @@
+"""How fast decoders turn received blocks into what was sent, and how often they get it wrong.
+
+One block stands for one image: m channel bits for everybody. A learned decoder makes pixels of them. For the
+others a block is a word of a (3, 6)-regular code, rate 1/2; what it takes to make pixels of the decoded bits
+is not counted, which favours them.
+
+A method calls `problem.measure` with its decoder and returns what that found. Each round times the decoder
+and a network of NECST's architecture in turn, so that their ratio is one of neighbours in time.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+import harness
+from harness.kit.code_networks import CodeNetworks
+from harness.kit.ldpc import Code, frame_errors, regular_code
+from harness.kit.noisy_codes import BinaryChannel
+
+METRICS = (
+    harness.Metric("images_per_second", "images/s", "higher", "speed", 0.0, "median over rounds"),
+    harness.Metric("spread", "1", "lower", "speed", 0.0, "(slowest − fastest round) / median round"),
+    harness.Metric("necst_speedup", "1", "none", "speed", 0.0, "NECST's decoder: how many times as fast"),
+    harness.Metric(
+        "one_order", "1", "none", "quality", 0.0, "1 where that is 10 or more, in the median round"
+    ),
+    harness.Metric("two_orders", "1", "none", "quality", 0.0, "1 where that is 100 or more: the claim holds"),
+    harness.Metric("frame_error_rate", "1", "lower", "quality", 0.01, "words that came out wrong"),
+    harness.Metric("frames", "1", "none", "size", 0.0, "words simulated for the frame error rate"),
+    harness.Metric(
+        "stopped_by_errors", "1", "none", "quality", 0.0, "1: 50 errors ended it; 0: the budget did"
+    ),
+)
+
+PIXELS = 784
+ROUNDS, FEW_ROUNDS, SLOW = 7, 3, 0.5
+"""Timed rounds, and how many are enough where one call takes longer than `SLOW` seconds."""
+
+SHORTEST = 0.02
+"""Seconds that a timed stretch lasts at least: short calls are repeated."""
+
+ERRORS, AT_ONCE = 50, 256
+"""Frame errors that end a simulation, and words decoded at once in it, whatever the batch that is timed."""
+
+Decoder = Callable[[Tensor], Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Blocks of `code` behind `channel`, `batch` at a time; `networks` holds a decoder like NECST's."""
+
+    code: Code
+    channel: BinaryChannel
+    batch: int
+    words: int
+    device: str
+    networks: CodeNetworks
+
+    def received(self, count: int, noise: torch.Generator, code: Code | None = None) -> Tensor:
+        """What arrives of random words, (count, m)."""
+        code = code or self.code
+        message = torch.randint(0, 2, (count, code.k), generator=noise)
+        return self.channel.send(code.encode(message), noise)
+
+    def measure(
+        self,
+        decode: Decoder,
+        run: Any,
+        *,
+        exact: bool = True,
+        at_most: int | None = None,
+        code: Code | None = None,
+    ) -> dict[str, Tensor]:
+        """Time `decode(received)`, and count its errors where it returns words (`exact`).
+
+        `code` is what the decoder is made for, if not the problem's: anything with its `k` and `encode`.
+        `received` (batch, m) lies on the device; `at_most` cuts the batch of decoders that take one
+        word after another anyway, whose speed per word does not depend on it.
+        """
+        batch = min(self.batch, at_most or self.batch)
+        mine = (decode, self.received(batch, run.stream("speed"), code).to(self.device))
+        whole = self.received(self.batch, run.stream("speed")).float()
+        reference = (self.networks.decode, whole.to(self.device))
+        found = {"batch": torch.tensor([batch, self.batch]), "seconds": race([mine, reference], self.device)}
+        if exact:
+            noise = run.stream("frames")
+            counted = frame_errors(
+                code or self.code,
+                lambda words: self.channel.send(words, noise),
+                lambda symbols: torch.as_tensor(decode(symbols.to(self.device))).cpu(),
+                noise,
+                ERRORS,
+                self.words,
+                min(at_most or AT_ONCE, AT_ONCE),
+            )
+            found["errors"] = torch.tensor([counted.errors, counted.words, counted.stopped_by == "errors"])
+        return found
+
+
+@torch.no_grad()
+def race(entrants: list[tuple[Decoder, Tensor]], device: str) -> Tensor:
+    """Seconds per call, (rounds, entrants): warmed up, taking turns, the GPU's work waited for."""
+    warm_up = [stretch(*entrant, device, 2) for entrant in entrants]
+    repeats = [max(1, round(SHORTEST / max(seconds, 1e-6))) for seconds in warm_up]
+    rows = []
+    for number in range(FEW_ROUNDS if max(warm_up) > SLOW else ROUNDS):
+        order = range(len(entrants)) if number % 2 == 0 else reversed(range(len(entrants)))
+        times = {index: stretch(*entrants[index], device, repeats[index]) for index in order}
+        rows.append([times[index] for index in range(len(entrants))])
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def stretch(decode: Decoder, received: Tensor, device: str, repeats: int) -> float:
+    """Mean seconds of `repeats` calls: of this process's one thread on a CPU, of a clock beside a GPU."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    start = clock()
+    for _ in range(repeats):
+        decode(received)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return (clock() - start) / repeats
+
+
+@harness.task
+def decoding(
+    run: Any,
+    *,
+    bits: int = 1000,
+    channel: Literal["bsc", "bec"] = "bsc",
+    eps: float = 0.07,
+    batch: int = 256,
+    words: int = 2000,
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> Problem:
+    """Blocks of `bits` bits, `batch` at a time, behind noise that a rate of 1/2 can stand (threshold .084).
+
+    `words` is the budget for the frame error rate. Decoders run on `device`, wherever other cells do; rows of
+    both devices can so stand in one table. Raises ValueError for bits that no (3, 6)-regular code has.
+    """
+    if min(batch, words) < 1:
+        raise ValueError(f"batch is {batch} and words is {words}: both must be at least 1")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise harness.Skip("there is no CUDA GPU here; the rows for the CPU need none")
+    networks = CodeNetworks(PIXELS, bits, run.stream("weights")).to(device)
+    code = regular_code(bits, 3, 6, seed=0)
+    return Problem(code, BinaryChannel(channel, eps), batch, words, device, networks)
+
+
+@harness.score
+def score(problem: Problem, arrays: Mapping[str, Tensor], run: Any) -> dict[str, float | harness.Estimate]:
+    """Medians over rounds; the speed-up is the median of the rounds' own ratios."""
+    mine, reference = (
+        column / size for column, size in zip(arrays["seconds"].T, arrays["batch"], strict=True)
+    )
+    ratios = (mine / reference).tolist()
+    speedup, median = statistics.median(ratios), float(mine.median())
+    found: dict[str, float | harness.Estimate] = {
+        "images_per_second": 1 / median,
+        "spread": float(mine.max() - mine.min()) / median,
+        "necst_speedup": speedup,
+        "one_order": float(speedup >= 10),
+        "two_orders": float(speedup >= 100),
+    }
+    if "errors" in arrays:
+        errors, trials, by_errors = arrays["errors"].tolist()
+        found["frame_error_rate"] = harness.Estimate(errors / trials, doubt(errors, trials), trials)
+        found["frames"], found["stopped_by_errors"] = float(trials), float(by_errors)
+    return found
+
+
+def doubt(errors: int, trials: int, z: float = 1.96) -> float:
+    """A standard error of errors/trials that is not zero where no error was seen: from Wilson's interval."""
+    rate = errors / trials
+    return math.sqrt(rate * (1 - rate) / trials + (z / (2 * trials)) ** 2) / (1 + z * z / trials)

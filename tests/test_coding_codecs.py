@@ -1,0 +1,176 @@
+"""Codecs, what they charge, and what separate coding costs."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from harness.kit import codecs, separate
+
+
+def digits(count: int, side: int = 28) -> np.ndarray:
+    """Made-up gray strokes, (count, side, side)."""
+    rng = np.random.default_rng(0)
+    images = np.zeros((count, side, side))
+    grid = np.indices((side, side))
+    for image in images:
+        points = rng.uniform(5, side - 5, (2, 2))
+        for share in np.linspace(0, 1, 40):
+            centre = points[0] * (1 - share) + points[1] * share
+            distance = ((grid - centre[:, None, None]) ** 2).sum(0)
+            np.maximum(image, np.exp(-distance / 2), out=image)
+    return (images * 255).astype(np.uint8)
+
+
+def colours(count: int) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(0, 256, (count, 8, 8, 3)).astype(np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+
+IMAGES = {"gray": digits(4), "colour": colours(4)}
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+@pytest.mark.parametrize("name", codecs.CODECS)
+def test_files_are_real_and_better_ones_are_closer(name, kind):
+    codec, images = codecs.find(name), IMAGES[kind]
+    errors = []
+    for quality in (codec.qualities[0], codec.qualities[-1]):
+        files = [codecs.encode(codec, image, quality) for image in images]
+        decoded = np.stack(
+            [codecs.decode(codec, file, image.shape) for file, image in zip(files, images, strict=True)]
+        )
+        assert decoded.shape == images.shape and decoded.dtype == np.uint8
+        errors.append(np.square(decoded / 255 - images / 255).mean())
+        by_others = np.asarray(Image.open(io.BytesIO(files[0])).convert("L" if kind == "gray" else "RGB"))
+        assert np.abs(by_others.astype(int) - decoded[0]).max() <= 2
+        for file in files:
+            assert 0 < codecs.charged_bits(codec, file, "scan") < codecs.charged_bits(codec, file, "file")
+    assert errors[1] < 0.01 and errors[1] <= errors[0]
+    if name == "webp_lossless":
+        assert errors == [0, 0]
+
+
+def test_jpeg_header_is_330_bytes_of_which_285_are_tables():
+    """SOI 2, JFIF 18, quantiser 69, frame 13, Huffman 33 + 183, scan header 10, EOI 2."""
+    jpeg = codecs.find("jpeg")
+    for quality in (1, 50, 95):
+        file = codecs.encode(jpeg, IMAGES["gray"][0], quality)
+        bits = {charged: codecs.charged_bits(jpeg, file, charged) for charged in ("file", "stripped", "scan")}
+        assert bits["file"] - bits["scan"] == 8 * 330
+        assert bits["file"] - bits["stripped"] == 8 * (69 + 33 + 183)
+
+
+def test_scan_bits_are_the_parts_that_the_formats_name():
+    webp = codecs.encode(codecs.find("webp"), IMAGES["gray"][0], 50)
+    assert webp[:4] == b"RIFF" and webp[12:16] == b"VP8 "
+    assert codecs.charged_bits(codecs.find("webp"), webp, "scan") in (
+        8 * len(webp) - 160,
+        8 * len(webp) - 168,
+    )
+    avif = codecs.encode(codecs.find("avif"), IMAGES["gray"][0], 50)
+    assert codecs.charged_bits(codecs.find("avif"), avif, "scan") == 8 * (len(avif) - avif.index(b"mdat") - 4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0, 6000), st.sampled_from(["file", "stripped", "scan"]), st.integers(0, 3))
+def test_search_stays_within_its_budget_and_uses_it(bits, charged, index):
+    jpeg, image = codecs.find("jpeg"), IMAGES["gray"][index]
+    found = codecs.best_within(jpeg, image, bits, charged)
+    costs = [codecs.charged_bits(jpeg, codecs.encode(jpeg, image, q), charged) for q in jpeg.qualities]
+    if found is None:
+        assert costs[49] > bits and min(costs[:2]) > bits
+        return
+    assert codecs.charged_bits(jpeg, found, charged) <= bits
+    qualities = [q for q, cost in zip(jpeg.qualities, costs, strict=True) if cost > bits]
+    first_beyond = min(qualities, default=101)
+    assert codecs.charged_bits(jpeg, found, charged) >= max(costs[: first_beyond - 1], default=0) - 8 * 8
+
+
+def test_packed_files_and_their_messages():
+    jpeg, images = codecs.find("jpeg"), IMAGES["gray"]
+    files = codecs.pack(jpeg, images, 8 * 345, "file")
+    assert any(file is None for file in [*files, *codecs.pack(jpeg, images, 100, "scan")])
+    whole = [file for file in files if file is not None] or [codecs.encode(jpeg, images[0], 1)]
+    messages = codecs.messages([whole[0], None], 8 * len(whole[0]) + 3)
+    assert messages[0, :3].tolist() == [0, 0, 0] and not messages[1].any()
+    assert np.packbits(messages[0, 3:]).tobytes() == whole[0]
+    assert codecs.messages(whole[:1], 16).tolist() == [
+        np.unpackbits(np.frombuffer(whole[0][-2:], np.uint8)).tolist()
+    ]
+    restored = codecs.unpack(jpeg, [whole[0], None], (28, 28))
+    assert restored.shape == (2, 784) and restored[0].any() and not restored[1].any()
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((28, 28)), "uint8, 0 to 255; this one is float64"),
+        (np.zeros((28, 28, 4), np.uint8), r"\(H, W\) or \(H, W, 3\); this one is \(28, 28, 4\)"),
+        (np.zeros(784, np.uint8), r"this one is \(784,\)"),
+    ],
+)
+def test_what_is_no_image_is_named(image, message):
+    for call in (
+        lambda: codecs.encode(codecs.find("jpeg"), image, 50),
+        lambda: codecs.pack(codecs.find("webp"), image[None], 1e4, "file"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_unknown_codec_and_charge_are_named():
+    with pytest.raises(ValueError, match="no codec 'jpg'; there are jpeg, webp"):
+        codecs.find("jpg")
+    file = codecs.encode(codecs.find("webp"), IMAGES["gray"][0], 50)
+    with pytest.raises(ValueError, match="webp has no tables to strip"):
+        codecs.charged_bits(codecs.find("webp"), file, "stripped")
+
+
+# --- what separate coding costs
+
+
+def test_ideal_code_charges_the_slides_factors():
+    """Bits per source bit at eps .05, .1, .2, .3 and .4."""
+    from harness.kit.channels import capacity_bsc
+
+    for eps, factor in [(0.05, 1.401), (0.1, 1.883), (0.2, 3.596), (0.3, 8.424), (0.4, 34.42)]:
+        assert separate.ideal(np.array([1.0]), capacity_bsc(eps))[0] == pytest.approx(factor, rel=5e-4)
+    assert separate.ideal(np.array([0.0, 1.0]), 0.0).tolist() == [0.0, np.inf]
+
+
+def test_bits_for_a_distortion_mixes_the_two_best_points():
+    bits, distortion = np.array([0.0, 100.0, 400.0, 90.0]), np.array([0.3, 0.1, 0.0, 0.29])
+    assert separate.bits_for(bits, distortion, 0.1) == 100
+    assert separate.bits_for(bits, distortion, 0.2) == pytest.approx(50)
+    assert separate.bits_for(bits, distortion, 0.05) == pytest.approx(250)
+    assert separate.bits_for(bits, distortion, 0.5) == 0
+    assert separate.bits_for(bits, distortion, -0.1) == np.inf
+    assert separate.bits_for(np.array([0.0, np.inf]), np.array([0.3, 0.1]), 0.2) == np.inf
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(st.floats(1, 1e3), st.floats(0, 1)), min_size=1, max_size=8),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_less_distortion_never_costs_less(points, one, other):
+    bits, distortion = (np.array([0.0, *column]) for column in zip(*points, strict=True))
+    distortion[0] = 1.0
+    low, high = sorted((one, other))
+    assert separate.bits_for(bits, distortion, low) >= separate.bits_for(bits, distortion, high)
+
+
+def test_blocks_that_fail_lose_images():
+    source = np.array([[500.0, 1000.0]])
+    intact, blank = np.array([[0.0, 0.2]]), np.array([1.0, 0.6])
+    bits, distortion = separate.in_blocks(source, intact, blank, message=500, block=1000, failing=0.1)
+    assert bits.tolist() == [1500]
+    assert distortion[0] == pytest.approx((0.19 * 1.0 + 0.2 + 0.271 * 0.4) / 2)
