@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import time
 
 import method_files
@@ -31,16 +32,26 @@ def busy(seconds: float):
     return decode
 
 
+def words():
+    """The same word again and again."""
+    return itertools.repeat(torch.zeros(1, 1))
+
+
 def test_the_race_finds_who_is_twice_as_fast():
-    word = torch.zeros(1, 1)
-    times = task.race([(busy(0.004), word), (busy(0.002), word)], "cpu")
+    times = task.race([(busy(0.004), words()), (busy(0.002), words())], "cpu")
     assert times.shape == (task.ROUNDS, 2)
     assert float((times[:, 0] / times[:, 1]).median()) == pytest.approx(2, rel=0.2)
 
 
+def test_small_batches_are_timed_on_many_words(run):
+    problem, seen = task.decoding(run, bits=60, batch=16, words=1), set()
+    problem.measure(lambda received: seen.add(tuple(received.flatten().tolist())), run, exact=False)
+    assert len(seen) == task.POOL // 16
+
+
 def test_slow_calls_are_timed_in_fewer_rounds(monkeypatch):
     monkeypatch.setattr(task, "SLOW", 0.001)
-    entrants = [(busy(0.002), torch.zeros(1, 1))]
+    entrants = [(busy(0.002), words())]
     assert task.race(entrants, "cpu").shape == (task.FEW_ROUNDS, 1)
 
 

@@ -10,10 +10,11 @@ and a network of NECST's architecture in turn, so that their ratio is one of nei
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -46,6 +47,9 @@ ROUNDS, FEW_ROUNDS, SLOW = 7, 3, 0.5
 
 SHORTEST = 0.02
 """Seconds that a timed stretch lasts at least: short calls are repeated."""
+
+POOL = 64
+"""Words that calls with smaller batches take turns with: how long one word takes is its own matter."""
 
 ERRORS, AT_ONCE = 50, 256
 """Frame errors that end a simulation, and words decoded at once in it, whatever the batch that is timed."""
@@ -86,9 +90,10 @@ class Problem:
         word after another anyway, whose speed per word does not depend on it.
         """
         batch = min(self.batch, at_most or self.batch)
-        mine = (decode, self.received(batch, run.stream("speed"), code).to(self.device))
-        whole = self.received(self.batch, run.stream("speed")).float()
-        reference = (self.networks.decode, whole.to(self.device))
+        pool = self.received(batch * max(1, POOL // batch), run.stream("speed"), code).to(self.device)
+        mine = (decode, itertools.cycle(pool.split(batch)))
+        whole = self.received(self.batch, run.stream("speed")).float().to(self.device)
+        reference = (self.networks.decode, itertools.cycle([whole]))
         found = {"batch": torch.tensor([batch, self.batch]), "seconds": race([mine, reference], self.device)}
         if exact:
             noise = run.stream("frames")
@@ -106,7 +111,7 @@ class Problem:
 
 
 @torch.no_grad()
-def race(entrants: list[tuple[Decoder, Tensor]], device: str) -> Tensor:
+def race(entrants: list[tuple[Decoder, Iterator[Tensor]]], device: str) -> Tensor:
     """Seconds per call, (rounds, entrants): warmed up, taking turns, the GPU's work waited for."""
     warm_up = [stretch(*entrant, device, 2) for entrant in entrants]
     repeats = [max(1, round(SHORTEST / max(seconds, 1e-6))) for seconds in warm_up]
@@ -118,12 +123,15 @@ def race(entrants: list[tuple[Decoder, Tensor]], device: str) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def stretch(decode: Decoder, received: Tensor, device: str, repeats: int) -> float:
-    """Mean seconds of `repeats` calls: of this process's one thread on a CPU, of a clock beside a GPU."""
+def stretch(decode: Decoder, blocks: Iterator[Tensor], device: str, repeats: int) -> float:
+    """Mean seconds of `repeats` calls, each on the next of the blocks.
+
+    Time of this process's one thread on a CPU, of a clock beside a GPU, whose work is waited for.
+    """
     clock = time.process_time if device == "cpu" else time.perf_counter
     start = clock()
     for _ in range(repeats):
-        decode(received)
+        decode(next(blocks))
     if device == "cuda":
         torch.cuda.synchronize()
     return (clock() - start) / repeats
