@@ -53,15 +53,6 @@ def test_quick_needs_no_files_and_no_slow_peer(found):
     assert not {cell.method for cell in mine} & {"sionna", "sionna_5g", "pyldpc"}
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_tables_name_metrics_and_settings_that_exist(found, name):
-    spec = table.load(HOME / "suites" / "tables" / f"{name}.yaml")
-    task = found.tasks[spec.task]
-    assert {column.metric for column in spec.columns} <= task.metrics.keys()
-    settings = set(task.parameters) | {"method", "steps"}
-    assert {*spec.rows, *spec.show, *spec.within, *spec.where} <= settings
-
-
 def test_published_numbers_are_the_classifiers_and_the_speed():
     rows = [
         row for row in published.rows(HOME / "results" / "published") if row["suite"].startswith("necst-")

@@ -1,0 +1,34 @@
+"""What comes with the project names only what exists: every suite, and every table."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import registry, suite, table
+from harness.registry import HOME
+
+SUITES = sorted((HOME / "suites").glob("*.yaml"))
+TABLES = sorted((HOME / "suites" / "tables").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def found():
+    return registry.scan()
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_a_suite_asks_for_three_seeds_of_known_methods_and_for_known_tables(found, path):
+    loaded = suite.load(path, found)
+    assert {cell.seed for cell in loaded.cells} == {0, 1, 2}
+    assert set(loaded.tables) <= {known.stem for known in TABLES}
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_a_table_shows_metrics_and_settings_of_its_task(found, path):
+    spec = table.load(path)
+    task = found.tasks[spec.task]
+    assert {column.metric for column in spec.columns} <= task.metrics.keys()
+    settings = {"method"}.union(
+        task.parameters, *(method.parameters for method in found.of_task(task.name).values())
+    )
+    assert {*spec.rows, *spec.show, *spec.within, *spec.where} <= settings
