@@ -92,12 +92,12 @@ class _Local:
         return self.records
 
     def _start_some(self, waiting: deque[Planned]) -> None:
-        """Fill free places with cells whose claim is free; the others go to the back of the queue."""
+        """Fill free places with cells that need nobody's result; the others go to the back of the queue."""
         for _ in range(len(waiting)):
             if len(self.active) >= self.jobs:
                 return
             planned = waiting.popleft()
-            claim = self.store.claim(planned.keys.key)
+            claim = None if self._is_being_fitted(planned) else self.store.claim(planned.keys.key)
             if claim is None:
                 waiting.append(planned)
                 continue
@@ -107,6 +107,12 @@ class _Local:
                 self._finish(planned, record)
             else:
                 self._start(planned)
+
+    def _is_being_fitted(self, planned: Planned) -> bool:
+        """Whether a running cell trains what this one scores: started now, it would hold a place and wait."""
+        fit = planned.keys.fit
+        shared = any(active.planned.keys.fit == fit for active in self.active.values())
+        return shared and not self.store.has_artifact(fit)
 
     def _made_meanwhile(self, planned: Planned) -> Record | None:
         """The record that has been published, by another run perhaps, since the plan was made."""

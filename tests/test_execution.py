@@ -140,12 +140,29 @@ def test_training_and_assets_are_shared_and_scores_are_redone(project: Project) 
             assert value == pytest.approx(first[lift, seed, settings.replace("2", "1"), name] ** 2)
 
 
-def test_two_cells_of_one_fit_train_it_once_when_they_start_together(project: Project) -> None:
-    project.method("slow", "count('fit')\ntime.sleep(0.3)\nreturn {'guess': problem.noise.mean()}")
-    project.write("suite.yaml", "cells: [{task: guess, methods: [slow], power: [1, 2]}]\n")
+SLOW = "count('fit')\ntime.sleep(0.3)\nreturn {'guess': problem.noise.mean()}"
+
+
+def test_two_runs_of_one_fit_train_it_once_when_they_start_together(project: Project) -> None:
+    project.method("slow", SLOW)
+    for power in (1, 2):
+        project.write(f"{power}.yaml", f"cells: [{{task: guess, methods: [slow], power: {power}}}]\n")
+    runs = [project.start("run", f"{power}.yaml") for power in (1, 2)]
+    assert [run.wait(60) for run in runs] == [0, 0]
+    assert project.counted() == ["fit"]
+
+
+def test_a_cell_that_only_scores_lets_others_go_first_while_its_fit_is_trained(project: Project) -> None:
+    project.method("slow", SLOW)
+    project.write(
+        "suite.yaml",
+        "cells: [{task: guess, power: [1, 2], methods: [slow]}, {task: guess, methods: [other]}]\n",
+    )
     done = project.run("suite.yaml", "--jobs", "2")
     assert done.returncode == 0, done.stdout
     assert project.counted() == ["fit"]
+    finished = re.findall(r"^\[\d/3\].* guess (slow|other)( power=2)?", done.stdout, re.MULTILINE)
+    assert finished == [("other", ""), ("slow", ""), ("slow", " power=2")]
 
 
 STEPPER = """
