@@ -30,7 +30,8 @@ def codec_ldpc(
 
     The block is a word of a random (d_v, d_c)-regular code, of rate 1 − d_v/d_c or a little more, decoded by
     the sum-product algorithm. Every image is sent ten times; it is lost whenever any bit of its message is
-    wrong, which a deployed system would learn from a checksum (not charged), or if no file fits at all.
+    wrong, which a deployed system would learn from a checksum (not charged), or if no file fits that is
+    better than the mean image.
     """
     code, coder = regular_code(problem.bits, d_v, d_c, seed=run.seed), codecs.find(codec)
     noise = run.stream("channel")
@@ -51,4 +52,5 @@ def codec_ldpc(
     run.measure("encode_images_per_second", len(files) / run.seconds["encoding"])
     run.measure("decode_images_per_second", len(files) / decoding)
     unsent = torch.tensor([file is None for file in files])
+    unsent |= torch.from_numpy(problem.images.worse_than_blank(intact))
     return {"intact": intact, "lost": wrong.masked_fill(unsent, 1.0)}

@@ -180,6 +180,17 @@ def test_files_arrive_or_are_the_mean_image(run):
         task.score(problem, arrays, run, test_eps=0.2)
 
 
+@pytest.mark.parametrize("name", ["codec_ideal", "codec_ldpc"])
+def test_a_file_worse_than_the_mean_image_is_not_sent(run, name):
+    """JPEG 2000 cuts its files to nearly any length, and what is left of a tiny one is no picture."""
+    problem = task.coding(run, dataset="digits", bits=120, eps=0.0, test_images=50)
+    arrays = fitted(run, "baselines", name, problem, codec="jpeg2000")
+    lost = torch.as_tensor(arrays["lost"]).bool()
+    assert lost.any() and problem.images.worse_than_blank(arrays["intact"].numpy())[lost.numpy()].all()
+    found = scores(run, problem, arrays)
+    assert found["l1"] <= found["l1_floor"] + 1e-6
+
+
 def test_codec_behind_a_real_code_loses_blocks_near_its_threshold(run):
     """(3, 6): hardly any at eps .02, nearly all at .2; a lost block is a lost image."""
     found = {}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harness import data
+from harness.kit import distortion as measure
 
 VALIDATION = 2000
 """Training rows kept for choosing weights: the last tenth, at most so many."""
@@ -42,6 +43,17 @@ class Images:
         if len(self.shape) < 2:
             raise ValueError(f"{self.dataset} has no pictures for an image codec: its rows are {self.shape}")
         return (self.x_test * 255).round().to(torch.uint8).reshape(-1, *self.shape).cpu().numpy()
+
+    def worse_than_blank(self, intact: np.ndarray) -> np.ndarray:
+        """Which decoded test images, uint8 (N, D), are no better than the mean training image: (N,) bool.
+
+        By l1 where images are binary, else by l2. A sender can decode too, and leaves these out.
+        """
+        mean = self.x_train.mean(0).expand_as(self.x_test)
+        decoded = torch.from_numpy(intact).to(mean.device).float() / 255
+        sent, blank = (measure.of_means(self.x_test, images, self.binary) for images in (decoded, mean))
+        worse = sent.l1 >= blank.l1 if self.binary else sent.l2 >= blank.l2
+        return worse.cpu().numpy()
 
 
 def load(dataset: str, binary: bool, test_images: int, device: str = "cpu") -> Images:
