@@ -23,6 +23,7 @@ import psutil
 from harness import environment, identity, keeper
 from harness.errors import UserError
 from harness.plan import Planned
+from harness.registry import PACKAGE
 from harness.store import Damaged, Record, Store, explain, write_file
 from harness.worker import STORAGE_FAILED, Job
 
@@ -31,6 +32,14 @@ THREADS = 1
 
 _PRELOAD = ["torch", "numpy.random", "safetensors.torch", "harness.keeper", "click"]
 """What every worker imports; click because multiprocessing reads the script that we were started by again."""
+
+_SLOW = {
+    "torch.optim": "torch._dynamo",
+    "sklearn": "sklearn.ensemble",
+    "matplotlib": "matplotlib.pyplot",
+    "numba": "numba",
+}
+"""What takes a second to import, by the word that betrays its use. `torch._dynamo` comes with an optimiser."""
 
 
 class View(Protocol):
@@ -53,11 +62,21 @@ def run(plan: Sequence[Planned], store: Store, *, jobs: int, device: str, view: 
     Raises `UserError` when the results folder cannot be written. On any exception, Ctrl-C included, the
     workers are ended and only finished cells remain.
     """
-    return _Local(store, jobs, device, view).run([planned for planned in plan if planned.status == "miss"])
+    misses = [planned for planned in plan if planned.status == "miss"]
+    return _Local(store, jobs, device, view, [*_PRELOAD, *_slow_imports(misses)]).run(misses)
+
+
+def _slow_imports(misses: Sequence[Planned]) -> list[str]:
+    """Slow modules that the code behind these cells imports, if only within a function: to be loaded once."""
+    files = {planned.method.path for planned in misses}
+    for labels in {tuple(planned.inputs.score_code | planned.inputs.fit_code) for planned in misses}:
+        files |= {PACKAGE.parent / label for label in labels if label.startswith("harness/")}
+    code = "\n".join(file.read_text() for file in files)
+    return [module for word, module in _SLOW.items() if word in code]
 
 
 class _Local:
-    def __init__(self, store: Store, jobs: int, device: str, view: View) -> None:
+    def __init__(self, store: Store, jobs: int, device: str, view: View, preload: list[str]) -> None:
         self.store = store
         self.jobs = jobs
         self.device = device
@@ -72,7 +91,7 @@ class _Local:
         # A forked child cannot use a GPU that its parent has touched, so there every worker starts afresh.
         self.processes: Any = multiprocessing.get_context("forkserver" if device == "cpu" else "spawn")
         if device == "cpu":
-            self.processes.set_forkserver_preload(_PRELOAD)
+            self.processes.set_forkserver_preload(preload)
             with _deaf_to_ctrl_c():
                 multiprocessing.forkserver.ensure_running()
 

@@ -165,6 +165,16 @@ def test_a_cell_that_only_scores_lets_others_go_first_while_its_fit_is_trained(p
     assert finished == [("other", ""), ("slow", ""), ("slow", " power=2")]
 
 
+def test_what_is_slow_to_import_is_loaded_once_for_all_cells_that_name_it(project: Project) -> None:
+    look = "import sys\ncount('matplot' + 'lib.pyplot' in sys.modules)\n"
+    project.method("plain", look + "return {'guess': problem.noise.mean()}")
+    project.method("draws", look + "import matplotlib\nreturn {'guess': problem.noise.mean()}")
+    for name in ("plain", "draws"):
+        project.write("suite.yaml", f"cells: [{{task: guess, methods: [{name}]}}]\n")
+        assert project.run("suite.yaml").returncode == 0
+    assert project.counted() == ["False", "True"]
+
+
 STEPPER = """
 for step in range(1, 1000):
     run.progress(step, 999, loss=problem.noise.sum() * 0 + 2.5)
