@@ -39,7 +39,7 @@ _SLOW = {
     "matplotlib": "matplotlib.pyplot",
     "numba": "numba",
 }
-"""What takes a second to import, by the word that betrays its use. `torch._dynamo` comes with an optimiser."""
+"""What takes a second to import, by the word that betrays its use; an optimiser imports `torch._dynamo`."""
 
 
 class View(Protocol):

@@ -16,7 +16,7 @@ import harness
 from harness import data
 from harness.datasets import synthetic_gaussian as gaussian
 from harness.kit import fair_constraints, fair_gaps
-from harness.kit.fair_audit import AUDITORS, audit
+from harness.kit.fair_audit import AUDITORS, _judge, audit
 from harness.kit.fair_information import Codes, kernel_information, neural_information, normal_log_density
 from harness.tasks._fairness_score import broken
 
@@ -120,6 +120,14 @@ def test_auditors_find_nothing_in_noise_and_more_groups_than_two():
         seeded(1),
     )
     assert all(finding.nats > 0.85 and finding.balanced > 0.99 for finding in told.values())
+
+
+def test_a_mistake_of_which_an_auditor_was_sure_costs_a_finite_number_of_nats():
+    u = numpy.arange(3000) % 2
+    scores = numpy.stack([1.0 - 2 * u, 2.0 * u - 1], axis=1)
+    scores[0] *= -200
+    finding = _judge(scores, u, numpy.arange(3000) % 3)
+    assert finding.nats == pytest.approx(math.log(2) - math.log(2000) / 3000, abs=0.1)
 
 
 def test_auditing_needs_rows_of_each_group():
