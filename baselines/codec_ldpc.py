@@ -48,9 +48,10 @@ def codec_ldpc(
     with run.phase("decoding"):
         intact = codecs.unpack(coder, files, problem.images.shape)
     decoding = run.seconds["decoding"] + run.seconds["channel decoding"] / TRANSMISSIONS
-    run.measure("frame_error_rate", float(wrong.mean()))
     run.measure("encode_images_per_second", len(files) / run.seconds["encoding"])
     run.measure("decode_images_per_second", len(files) / decoding)
     unsent = torch.tensor([file is None for file in files])
     unsent |= torch.from_numpy(problem.images.worse_than_blank(intact))
+    if not unsent.all():
+        run.measure("frame_error_rate", float(wrong[~unsent].mean()))
     return {"intact": intact, "lost": wrong.masked_fill(unsent, 1.0)}

@@ -191,6 +191,13 @@ def test_a_file_worse_than_the_mean_image_is_not_sent(run, name):
     assert found["l1"] <= found["l1_floor"] + 1e-6
 
 
+def test_blocks_that_carry_no_file_have_no_error_rate(run):
+    problem = task.coding(run, dataset="digits", bits=60, eps=0.5, test_images=20)
+    arrays = fitted(run, "baselines", "codec_ldpc", problem)
+    assert scores(run, problem, arrays)["images_lost"] == 1
+    assert "frame_error_rate" not in run.measurements
+
+
 def test_codec_behind_a_real_code_loses_blocks_near_its_threshold(run):
     """(3, 6): hardly any at eps .02, nearly all at .2; a lost block is a lost image."""
     found = {}
