@@ -71,8 +71,8 @@ def _slow_imports(misses: Sequence[Planned]) -> list[str]:
     files = {planned.method.path for planned in misses}
     for labels in {tuple(planned.inputs.score_code | planned.inputs.fit_code) for planned in misses}:
         files |= {PACKAGE.parent / label for label in labels if label.startswith("harness/")}
-    code = "\n".join(file.read_text() for file in files)
-    return [module for word, module in _SLOW.items() if word in code]
+    code = b"\n".join(file.read_bytes() for file in files)
+    return [module for word, module in _SLOW.items() if word.encode() in code]
 
 
 class _Local:
