@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
 
 import harness
-from harness.kit import codecs
+from harness.studies.coding import Problem, codecs
 
 
 @harness.method(task="coding", cite="Shannon. A mathematical theory of communication. 1948")
 def codec_ideal(
-    problem: Any,
-    run: Any,
+    problem: Problem,
+    run: harness.Run,
     *,
     codec: Literal["jpeg", "webp", "webp_lossless", "jpeg2000", "avif"] = "jpeg",
     charged: Literal["file", "stripped", "scan"] = "scan",

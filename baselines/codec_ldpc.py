@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 import harness
-from harness.kit import codecs
-from harness.kit.ldpc import decode, regular_code
+from harness.kit.ldpc.code import decode, regular_code
+from harness.studies.coding import Problem, codecs
 
 TRANSMISSIONS = 10
 
 
 @harness.method(task="coding", cite="Gallager. Low-density parity-check codes. 1963")
 def codec_ldpc(
-    problem: Any,
-    run: Any,
+    problem: Problem,
+    run: harness.Run,
     *,
     codec: Literal["jpeg", "webp", "webp_lossless", "jpeg2000", "avif"] = "jpeg",
     charged: Literal["file", "stripped", "scan"] = "scan",
-    d_v: int = 3,
-    d_c: int = 6,
-    iterations: int = 50,
+    d_v: Annotated[int, "[1, inf)"] = 3,
+    d_c: Annotated[int, "[2, inf)"] = 6,
+    iterations: Annotated[int, "[1, inf)"] = 50,
 ) -> dict[str, Tensor | np.ndarray]:
     """For each image the best file that fits into the message of one block of m channel bits.
 

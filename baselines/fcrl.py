@@ -1,17 +1,26 @@
 """Fair contrastive representation learning: bounds on information without an adversary."""
 
 import time
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 import harness
-from harness.kit.fair_networks import Adam, Networks
-from harness.kit.fair_rows import minibatches
+from harness.studies.fairness import Problem
+from harness.studies.fairness.networks import Adam, Networks
+from harness.studies.fairness.people import minibatches
 
 
 @harness.method(task="fairness", cite="Gupta, Ferber, Dilkina, Ver Steeg, AAAI 2021, arXiv 2101.04108")
-def fcrl(problem, run, *, contrast: float = 0.1, rate: float = 0.05):
+def fcrl(
+    problem: Problem,
+    run: harness.Run,
+    *,
+    contrast: Annotated[float, "[0, inf)"] = 0.1,
+    rate: Annotated[float, "[0, inf)"] = 0.05,
+) -> dict[str, Tensor]:
     """Descend −E ln p(y | z, u) − λ I_NCE(x; z | u) + β E KL(q(z | x) || N(0, I)).
 
     λ is `contrast`, β is `rate`. I_NCE tells the code of each x from those of the other x of the same group
@@ -20,7 +29,7 @@ def fcrl(problem, run, *, contrast: float = 0.1, rate: float = 0.05):
     minibatches of 128; z, softplus, minibatches and updates are the task's here.
     """
     model = _Model(problem)
-    noise = problem.generator("noise")
+    noise = run.generator("noise")
     adam = Adam(model.networks, beta1=0.9)
     parameters = [parameter for network in model.networks for parameter in network.parameters]
     batches = minibatches(problem.train, problem.notion, problem.budget.batch, run.stream("order"))
@@ -81,6 +90,8 @@ class _Model:
         made = {}
         for part, rows in (("train", problem.train), ("test", problem.test)):
             mean, scale = self.encode(rows.x)
-            draw = torch.randn(mean.shape, generator=problem.generator(f"codes {part}"), device=mean.device)
+            draw = torch.randn(
+                mean.shape, generator=problem.run.generator(f"codes {part}"), device=mean.device
+            )
             made |= {f"mean_{part}": mean, f"scale_{part}": scale, f"z_{part}": mean + scale * draw}
         return {name: array.cpu().contiguous() for name, array in made.items()}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 
 import harness
-from harness.kit.ldpc import decode
+from harness.kit.ldpc.code import decode
+from harness.studies.coding.decoding import Problem
 
 
 @harness.method(
@@ -15,12 +16,12 @@ from harness.kit.ldpc import decode
     cite="Chen, Fossorier. Near optimum universal belief propagation based decoding. 2002",
 )
 def ldpc_decoder(
-    problem: Any,
-    run: Any,
+    problem: Problem,
+    run: harness.Run,
     *,
     engine: Literal["numba", "torch"] = "torch",
     algorithm: Literal["min_sum", "sum_product"] = "min_sum",
-    iterations: int = 50,
+    iterations: Annotated[int, "[1, inf)"] = 50,
 ) -> dict[str, Tensor]:
     """Belief propagation in batches, each word stopped once it meets all checks; min-sum is scaled by 0.8."""
     if engine == "numba" and problem.device != "cpu":

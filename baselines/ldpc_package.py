@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 import harness
+from harness.studies.coding.decoding import Problem
 
 
 @harness.method(
@@ -16,12 +17,12 @@ import harness
     cite="Roffe et al. Decoding across the quantum low-density parity-check code landscape. 2020",
 )
 def ldpc_package(
-    problem: Any,
-    run: Any,
+    problem: Problem,
+    run: harness.Run,
     *,
     algorithm: Literal["minimum_sum", "product_sum"] = "minimum_sum",
-    scale: float = 0.8,
-    iterations: int = 50,
+    scale: Annotated[float, "(0, 1]"] = 0.8,
+    iterations: Annotated[int, "[1, inf)"] = 50,
 ) -> dict[str, Tensor]:
     """One word at a time, in C++.
 

@@ -1,15 +1,17 @@
 """MIFR with a greedy search over its multipliers: one notion at a time, 12 runs."""
 
 import torch
+from torch import Tensor
 
 import harness
-from harness.kit.fair_constraints import CONSTRAINTS, most_expressive
+from harness.studies.fairness import Problem
+from harness.studies.fairness.constraints import CONSTRAINTS, most_expressive
 
 MULTIPLIERS = (0.2, 0.5, 1.0)
 
 
 @harness.method(task="fairness", cite="Song, Kalluri, Grover, Zhao, Ermon, AISTATS 2019, arXiv 1812.04218")
-def mifr_greedy(problem, run):
+def mifr_greedy(problem: Problem, run: harness.Run) -> dict[str, Tensor]:
     """For each bound, c1, c2, eo, eopp in turn, try three multipliers beside those chosen before.
 
     λ is 0.2, 0.5 or 1. The best is the most expressive run, by ln p(x | z, u), that keeps the bounds so far

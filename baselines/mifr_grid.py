@@ -1,16 +1,18 @@
 """MIFR with a grid search over its multipliers: 25 runs, trained at once."""
 
 import torch
+from torch import Tensor
 
 import harness
-from harness.kit.fair_autoencoder import FairAutoencoder
-from harness.kit.fair_constraints import most_expressive
+from harness.studies.fairness import Problem
+from harness.studies.fairness.autoencoder import FairAutoencoder
+from harness.studies.fairness.constraints import most_expressive
 
 MULTIPLIERS = (0.1, 0.2, 1.0, 2.0, 5.0)
 
 
 @harness.method(task="fairness", cite="Song, Kalluri, Grover, Zhao, Ermon, AISTATS 2019, arXiv 1812.04218")
-def mifr_grid(problem, run):
+def mifr_grid(problem: Problem, run: harness.Run) -> dict[str, Tensor]:
     """All pairs (λ_c1, λ_c2) from {0.1, 0.2, 1, 2, 5}; the most expressive run that keeps all bounds wins.
 
     Judged on the training rows: feasible within 0.02 nats, expressive by ln p(x | z, u). If no run is

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 import harness
-from harness.kit.ldpc_peers import PYLDPC_LLR
+from harness.kit.ldpc.peers import PYLDPC_LLR
+from harness.studies.coding.decoding import Problem
 
 
 @harness.method(task="decoding", cite="pyldpc 0.7.9, 2020; Gallager. Low-density parity-check codes. 1963")
-def pyldpc(problem: Any, run: Any, *, batched: bool = False, iterations: int = 50) -> dict[str, Tensor]:
+def pyldpc(
+    problem: Problem, run: harness.Run, *, batched: bool = False, iterations: Annotated[int, "[1, inf)"] = 50
+) -> dict[str, Tensor]:
     """Sum-product, one word at a time, with log-likelihood ratios cut at ±20, since larger ones break it.
 
     `batched` uses its own batch mode, which is wrong: it goes on iterating words that are finished until all

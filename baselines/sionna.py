@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 import harness
+from harness.studies.coding.decoding import Problem
 
 LARGEST_ON_CPU = 256
 
 
 @harness.method(task="decoding", cite="Hoydis et al. Sionna: an open-source library. 2022, 2203.11854")
-def sionna(problem: Any, run: Any, *, iterations: int = 50) -> dict[str, Tensor]:
+def sionna(
+    problem: Problem, run: harness.Run, *, iterations: Annotated[int, "[1, inf)"] = 50
+) -> dict[str, Tensor]:
     """Sum-product ("boxplus-phi") with a fixed number of iterations: it has no early stop.
 
     On a CPU larger batches than 256 are no faster per word, so none is timed there.
@@ -35,7 +38,9 @@ def sionna(problem: Any, run: Any, *, iterations: int = 50) -> dict[str, Tensor]
 @harness.method(
     task="decoding", cite="3GPP TS 38.212; Hoydis et al. Sionna: an open-source library. 2022, 2203.11854"
 )
-def sionna_5g(problem: Any, run: Any, *, iterations: int = 50) -> dict[str, Tensor]:
+def sionna_5g(
+    problem: Problem, run: harness.Run, *, iterations: Annotated[int, "[1, inf)"] = 50
+) -> dict[str, Tensor]:
     """The 5G code of the same length and rate 1/2: slower, and far better at the same noise."""
     require()
     from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder

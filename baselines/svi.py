@@ -1,17 +1,27 @@
 """Stochastic variational inference started by an encoder."""
 
+from typing import Annotated
+
 import torch
+from torch import Tensor
 
 import harness
-from harness.kit.inference import refine
+from harness.studies.likelihood import Problem
+from harness.studies.likelihood.inference import refine
 
 
 @harness.method(
     task="likelihood", cite="Kim et al., ICML 2018, arXiv 1802.02550; without its second derivatives"
 )
 def svi(
-    problem, run, *, k: int = 10, step: float = 0.02, step_clip: float = 5.0, learning_rate: float = 3e-3
-):
+    problem: Problem,
+    run: harness.Run,
+    *,
+    k: Annotated[int, "[1, inf)"] = 10,
+    step: Annotated[float, "(0, inf)"] = 0.02,
+    step_clip: Annotated[float, "(0, inf)"] = 5.0,
+    learning_rate: Annotated[float, "(0, inf)"] = 3e-3,
+) -> dict[str, Tensor]:
     """Refine the encoder's posterior by k − 1 gradient steps, then train the decoder on the last draw.
 
         λ_0 = f_φ(x);   z_i ~ q(z; λ_i);   λ_{i+1} = λ_i + step · d ln w_i / dλ_i
@@ -20,9 +30,9 @@ def svi(
     Nothing is differentiated through the steps.
     """
     model = problem.model()
-    noise = problem.generator("noise")
+    noise = run.generator("noise")
 
-    def update(x, beta):
+    def update(x: Tensor, beta: float) -> Tensor:
         q = model.encode(x)
         tape = model.tape(x, keep=1)
         path = refine(tape, q, k, noise, step=step, clip=step_clip, beta=beta)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 import harness
+from harness.studies.coding import Problem
 
 
 @harness.method(task="coding", cite="Shannon. A mathematical theory of communication. 1948")
-def uncoded(problem: Any, run: Any) -> dict[str, Tensor]:
+def uncoded(problem: Problem, run: harness.Run) -> dict[str, Tensor]:
     """One channel bit a pixel; the receiver weighs each with how often that pixel is 1.
 
     Raises ValueError for images that are not binary, and for another budget than their pixels.

@@ -1,11 +1,24 @@
 """The variational Rényi importance weighted bound with doubly reparameterised gradients."""
 
+from typing import Annotated
+
+from torch import Tensor
+
 import harness
-from harness.kit.inference import draw, log_mean_exp
+from harness.kit.log_space import log_mean_exp
+from harness.studies.likelihood import Problem
+from harness.studies.likelihood.inference import draw
 
 
 @harness.method(task="likelihood", cite="Daudel, Benton, Shi, Doucet, JMLR 2023, arXiv 2210.06226")
-def vr_iwae(problem, run, *, k: int = 10, alpha: float = 0.2, learning_rate: float = 3e-3):
+def vr_iwae(
+    problem: Problem,
+    run: harness.Run,
+    *,
+    k: Annotated[int, "[1, inf)"] = 10,
+    alpha: Annotated[float, "[0, 1)"] = 0.2,
+    learning_rate: Annotated[float, "(0, inf)"] = 3e-3,
+) -> dict[str, Tensor]:
     """A family of bounds between IWAE (alpha = 0) and VAE (alpha -> 1), for 0 <= alpha < 1.
 
         L = 1/(1 − alpha) · E[ ln 1/k · sum_i w_i^(1 − alpha) ],   v~ = w^(1 − alpha), normalised
@@ -16,9 +29,9 @@ def vr_iwae(problem, run, *, k: int = 10, alpha: float = 0.2, learning_rate: flo
     in the encoder's weights becomes β (1 − alpha).
     """
     model = problem.model()
-    noise = problem.generator("noise")
+    noise = run.generator("noise")
 
-    def update(x, beta):
+    def update(x: Tensor, beta: float) -> Tensor:
         q = model.encode(x)
         tape = model.tape(x, keep=k)
         draws = draw(tape, q, k, noise, beta=beta)

@@ -1,6 +1,6 @@
 """Re-measure published claims about deep generative models.
 
-What method and task files need is here; everything else is the command line's.
+What the files of methods and studies need is here; everything else is the command line's.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas
 
-    from harness.declare import Estimate, Metric, Skip, asset, method, score, task
+    from harness.authoring import DataSet, Estimate, Metric, Skip, asset, method, score, task
+    from harness.context import Run
 
 __version__ = "0.1.0"
-__all__ = ["Estimate", "Metric", "Skip", "asset", "load", "method", "score", "task"]
+__all__ = ["DataSet", "Estimate", "Metric", "Run", "Skip", "asset", "load", "method", "score", "task"]
 
 
 def __getattr__(name: str) -> Any:
     """The declarations, once somebody asks: the command line's help needs none of them."""
     if name not in __all__:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    return getattr(importlib.import_module("harness.declare"), name)
+    room = "harness.context" if name == "Run" else "harness.authoring"
+    return getattr(importlib.import_module(room), name)
 
 
 def load(path: str = "results") -> pandas.DataFrame:
@@ -29,6 +31,8 @@ def load(path: str = "results") -> pandas.DataFrame:
 
     Raises `harness.errors.UserError` when the folder is missing.
     """
-    from harness.rows import load as load_rows
+    from pathlib import Path
 
-    return load_rows(path)
+    from harness.rows import frame, stored
+
+    return frame(stored(Path(path)))

@@ -22,10 +22,9 @@ from pathlib import Path
 from harness import compare
 from harness.compare import Verdict, judge
 from harness.errors import UserError
-from harness.identity import canonical
-from harness.lines import settings_of
-from harness.render import Table
+from harness.key import canonical
 from harness.stats import MIN_SEEDS
+from harness.views.render import Table
 
 METRIC = "update_seconds"
 Setting = tuple[str, str]  # task, settings as canonical text
@@ -99,7 +98,8 @@ def _time(tree: Path, suite: str, filters: Sequence[str]) -> dict[Setting, float
     logs: dict[Setting, list[float]] = {}
     for record in records:
         if record["metric"] == METRIC and record["origin"] == "measured":
-            setting = (record["task"], canonical(settings_of(record)))
+            named = {name: record[name] for name in ("method", "dataset") if record[name]}
+            setting = (record["task"], canonical(json.loads(record["settings"]) | named))
             logs.setdefault(setting, []).append(math.log(record["value"]))
     return {setting: statistics.mean(found) for setting, found in logs.items()}
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from harness.suite import Suite
 
 Command = Callable[..., Any]
-
+FORMS = ["text", "markdown", "html", "csv", "json"]
 RESULTS = click.option(
     "--results",
     type=click.Path(path_type=Path, file_okay=False),
@@ -37,14 +40,44 @@ METHODS = click.option(
     help="Folder with method files of your own; may be given more than once.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+FORM = click.option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the verbs that look at a suite are told: which cells of it, where methods and results lie."""
+
+    suite: str
+    filters: tuple[str, ...]
+    only: tuple[str, ...]
+    folders: tuple[Path, ...]
+    results: Path
+
+
+def selecting(command: Command) -> Command:
+    """Give a verb the argument SUITE and the options that choose its cells, as one `Selection`."""
+
+    @functools.wraps(command)
+    def bundled(
+        suite: str,
+        filters: tuple[str, ...],
+        only: tuple[str, ...],
+        folders: tuple[Path, ...],
+        results: Path,
+        **rest: Any,
+    ) -> Any:
+        return command(Selection(suite, filters, only, folders, results), **rest)
+
+    for mark in (RESULTS, METHODS, ONLY, click.argument("filters", nargs=-1), click.argument("suite")):
+        bundled = mark(bundled)
+    return bundled
+
+
 ONLY = click.option(
     "--only", multiple=True, metavar="NAME=VALUES", help="Keep cells with task=, method=, dataset= or seed=."
 )
 OFFLINE = click.option("--offline", is_flag=True, help="Never use the network.")
 FORCE = click.option("--force", is_flag=True, help="Compute again what is already there.")
-FILTERS = click.argument("filters", nargs=-1)
-SUITE = click.argument("suite")
-FORMS = ["text", "markdown", "html", "csv", "json"]
 
 
 class _Verbs(click.Group):
@@ -72,8 +105,22 @@ class _Verbs(click.Group):
 @click.version_option(package_name="harness", message="harness %(version)s")
 def main() -> None:
     """Re-measure published claims about deep generative models, beside strong baselines."""
+    _print_anything()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup asks for that
+            signal.signal(number, _stop)
+
+
+def _print_anything() -> None:
+    """Let no letter end a verb: a terminal is shown "?" for what it has not; files and pipes get UTF-8."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 it stays
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            if stream.isatty() or stream is sys.stderr:
+                stream.reconfigure(errors="replace")
+            else:
+                stream.reconfigure(encoding="utf-8")
 
 
 def _stop(*_: object) -> NoReturn:
@@ -101,69 +148,47 @@ def list_(folders: tuple[Path, ...], as_json: bool) -> None:
 
 
 @main.command()
-@SUITE
-@FILTERS
-@ONLY
-@METHODS
-@RESULTS
+@selecting
 @FORCE
 @OFFLINE
 @click.option("--jobs", type=click.IntRange(min=1), hidden=True)
 @click.option("--device", hidden=True)
+@click.option("--executor", hidden=True)
 @JSON
-def plan(
-    suite: str,
-    filters: tuple[str, ...],
-    only: tuple[str, ...],
-    folders: tuple[Path, ...],
-    results: Path,
-    force: bool,
-    offline: bool,
-    jobs: int | None,
-    device: str | None,
-    as_json: bool,
-) -> None:
+def plan(chosen: Selection, force: bool, offline: bool, as_json: bool, **like_run: object) -> None:
     """Say for every cell of SUITE whether it is there, and if not, why it must run."""
     from harness import environment
     from harness import plan as planning
 
-    _, _, _, cells = _plan(suite, (*filters, *only), folders, results, force, offline)
+    _, _, store, cells = _plan(chosen, force=force, offline=offline)
     if as_json:
         _print_json([planned.summary() for planned in cells])
         return
-    _print_plan(cells)
-    for line in planning.drift(cells, results, environment.describe()):
+    _print_plan(cells, store)
+    for line in planning.drift(cells, store.root, environment.describe()):
         click.echo(f"drift: {line}")
 
 
 @main.command()
-@SUITE
-@FILTERS
-@ONLY
-@METHODS
-@RESULTS
+@selecting
 @FORCE
 @OFFLINE
-@click.option("--jobs", type=click.IntRange(min=1), help="Cells at once.  [default: the cores]")
+@click.option("--jobs", type=click.IntRange(min=1), help="Jobs at once.  [default: the cores]")
 @click.option("--device", default="cpu", show_default=True, help="Where methods compute: cpu, cuda, cuda:1.")
-def run(
-    suite: str,
-    filters: tuple[str, ...],
-    only: tuple[str, ...],
-    folders: tuple[Path, ...],
-    results: Path,
-    force: bool,
-    offline: bool,
-    jobs: int | None,
-    device: str,
-) -> None:
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "inline"]),
+    default="local",
+    show_default=True,
+    help="A process per job, or all in this one, for a debugger.",
+)
+def run(chosen: Selection, force: bool, offline: bool, jobs: int | None, device: str, executor: str) -> None:
     """Compute what SUITE lacks, and write its tables. Run it again to go on where it was stopped."""
     from harness import session
 
     fetch = None if offline else session.fetch_missing
-    loaded, found, store, cells = _plan(suite, (*filters, *only), folders, results, force, offline, fetch)
-    failed = session.run(loaded, found, store, cells, jobs=jobs, device=device)
-    if failed:
+    suite, found, store, cells = _plan(chosen, force=force, offline=offline, fetch=fetch)
+    if session.complete(suite, found, store, cells, jobs=jobs, device=device, executor=executor):
         sys.exit(1)
 
 
@@ -203,11 +228,11 @@ def rows(
     from harness import rows as making
 
     if suite:
-        loaded, found, _, cells = _plan(suite, (), folders, results)
-        frame = making.of_plan(cells, found, loaded.name)
+        loaded, found, _, cells = _plan(Selection(suite, (), (), folders, results))
+        made = making.of_plan(cells, found, loaded.name)
     else:
-        frame = making.load(results)
-    making.export(frame, "json" if as_json else form, output)
+        made = making.stored(results)
+    making.export(made, "json" if as_json else form, output)
 
 
 @main.command()
@@ -229,24 +254,25 @@ def table(names: tuple[str, ...], results: Path, form: str, as_json: bool) -> No
 
 
 @main.command()
-@SUITE
-@METHODS
-@RESULTS
+@selecting
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="[default: results/frozen/SUITE.json]"
 )
-def freeze(suite: str, folders: tuple[Path, ...], results: Path, output: Path | None) -> None:
+def freeze(chosen: Selection, output: Path | None) -> None:
     """Keep the per-seed values of SUITE's finished cells as the reference that `compare` judges against."""
     from harness import compare as judging
     from harness import environment
     from harness import rows as making
 
-    loaded, found, _, cells = _plan(suite, (), folders, results)
+    loaded, found, _, cells = _plan(chosen)
     output = output or Path("results") / "frozen" / f"{loaded.name}.json"
     devices = sorted({planned.record.device for planned in cells if planned.record})
-    frame = making.of_plan(cells, found, loaded.name)
     count = judging.freeze(
-        frame, output, suite=loaded.name, device=", ".join(devices), versions=environment.describe()
+        making.of_plan(cells, found, loaded.name),
+        output,
+        suite=chosen.suite,
+        device=", ".join(devices),
+        versions=environment.describe(),
     )
     click.echo(f"{output}: {count} values")
 
@@ -255,26 +281,26 @@ def freeze(suite: str, folders: tuple[Path, ...], results: Path, output: Path | 
 @click.argument("frozen", type=click.Path(path_type=Path, dir_okay=False))
 @METHODS
 @RESULTS
-@click.option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
+@FORM
 def compare(frozen: Path, folders: tuple[Path, ...], results: Path, form: str) -> None:
     """Judge the results of FROZEN's suite against it, seed by seed: ok, improved, regressed, inconclusive.
 
     Exit code 0: ok or improved; 1: something regressed or failed; 2: nothing in common; 3: inconclusive.
     """
     from harness import compare as judging
-    from harness import render
     from harness import rows as making
+    from harness.views import render
 
     reference = judging.thaw(frozen)
-    loaded, found, _, cells = _plan(reference.suite, (), folders, results)
+    loaded, found, _, cells = _plan(Selection(reference.suite, (), (), folders, results))
     verdicts = judging.compare(reference, making.of_plan(cells, found, loaded.name))
     click.echo(getattr(render, f"to_{form}")(judging.as_table(verdicts)))
     sys.exit(judging.exit_code(verdicts))
 
 
 @main.command()
-@SUITE
-@FILTERS
+@click.argument("suite")
+@click.argument("filters", nargs=-1)
 @ONLY
 @click.option(
     "--against", required=True, metavar="REF", help="The git revision to compare this tree's speed with."
@@ -283,7 +309,7 @@ def compare(frozen: Path, folders: tuple[Path, ...], results: Path, form: str) -
 @click.option(
     "--threshold", default=0.05, show_default=True, help="The slowdown that counts as a regression."
 )
-@click.option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
+@FORM
 def bench(
     suite: str,
     filters: tuple[str, ...],
@@ -296,7 +322,7 @@ def bench(
     """Time SUITE's cells in this tree and at another revision by turns, and judge the paired ratios."""
     from harness import bench as timing
     from harness import compare as judging
-    from harness import render
+    from harness.views import render
 
     verdicts = timing.bench(Path.cwd(), against, suite, (*filters, *only), rounds=rounds, threshold=threshold)
     click.echo(getattr(render, f"to_{form}")(timing.as_table(verdicts)))
@@ -367,19 +393,13 @@ def data_verify(names: tuple[str, ...], as_json: bool) -> None:
 
 
 @main.command()
-@SUITE
-@FILTERS
-@ONLY
-@METHODS
-@RESULTS
-def accept(
-    suite: str, filters: tuple[str, ...], only: tuple[str, ...], folders: tuple[Path, ...], results: Path
-) -> None:
+@selecting
+def accept(chosen: Selection) -> None:
     """Bless results again whose code changed without changing behaviour (a renaming, a refactoring)."""
-    from harness import upkeep
+    from harness import accept as blessing
 
-    _, _, store, cells = _plan(suite, (*filters, *only), folders, results)
-    accepted = upkeep.accept(store, cells)
+    _, _, store, cells = _plan(chosen)
+    accepted = blessing.accept(store, cells)
     for planned in accepted:
         click.echo(f"accepted {planned.keys.key[:10]}  {planned.reason}")
     click.echo(f"{len(accepted)} of {len(cells)} cells accepted")
@@ -391,17 +411,32 @@ def accept(
 @JSON
 def gc(results: Path, delete: bool, as_json: bool) -> None:
     """List (or delete) what no suite's last run refers to: superseded cells, artifacts, leftovers."""
-    from harness import upkeep
+    from harness import garbage
 
-    found = upkeep.garbage(results)
+    found = garbage.find(results)
     if delete:
-        upkeep.delete(results, found)
+        garbage.delete(results, found)
     if as_json:
         _print_json([str(path) for path in found])
     else:
         for path in found:
             click.echo(path)
         click.echo(f"{len(found)} {'deleted' if delete else 'to delete (harness gc --delete)'}")
+
+
+@main.command()
+@click.argument("suite")
+@RESULTS
+def forget(suite: str, results: Path) -> None:
+    """Forget that SUITE was run here, by its path or name: a file that was renamed, moved or deleted.
+
+    Its cells are no longer shown; `gc` finds those that no other suite has.
+    """
+    from harness import ledger
+    from harness.store import Store
+
+    entry = ledger.forget(Store(results), suite)
+    click.echo(f"forgot {entry.path} ({len(entry.cells)} cells)")
 
 
 @main.command()
@@ -420,10 +455,8 @@ def doctor(results: Path, as_json: bool) -> None:
 
 
 def _plan(
-    name: str,
-    filters: Sequence[str],
-    folders: Sequence[Path],
-    results: Path,
+    chosen: Selection,
+    *,
     force: bool = False,
     offline: bool = True,
     fetch: Callable[[Sequence[Planned]], dict[str, str] | None] | None = None,
@@ -433,10 +466,10 @@ def _plan(
     from harness import registry, suite
     from harness.store import Store
 
-    only = planning.parse_filters(filters)
-    found = registry.scan(folders)
-    loaded = suite.load(suite.find(name), found)
-    store = Store(results)
+    only = planning.parse_filters((*chosen.filters, *chosen.only))
+    found = registry.scan(chosen.folders)
+    loaded = suite.load(suite.find(chosen.suite), found)
+    store = Store(chosen.results)
     cells = planning.make(loaded, found, store, only=only, force=force, offline=offline)
     problems = fetch(cells) if fetch else None
     if problems is not None:
@@ -446,14 +479,18 @@ def _plan(
     return loaded, found, store, cells
 
 
-def _print_plan(cells: Sequence[Planned]) -> None:
+def _print_plan(cells: Sequence[Planned], store: Store) -> None:
     from collections import Counter
 
-    from harness.view import name
+    from harness.execution.display import name
 
     for planned in cells:
         reason = f"  {planned.reason}" if planned.reason else ""
         click.echo(f"{planned.status:8} {planned.keys.key[:10]}  {name(planned)}{reason}")
+    users = Counter(asset for planned in cells if planned.record for asset in planned.record.assets.items())
+    for (key, builder), count in sorted(users.items(), key=lambda item: (item[0][1], item[0][0])):
+        state = "here" if store.has_artifact(key) else "gone"
+        click.echo(f"{state:8} {key[:10]}  asset {builder}, used by {count} cell{'s' * (count > 1)}")
     counts = Counter(planned.status for planned in cells)
     click.echo(
         ", ".join(f"{counts[status]} {status}" for status in ("hit", "miss", "skipped") if counts[status])

@@ -12,18 +12,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal
 
-from harness import lines as grouping
 from harness import stats
 from harness.errors import UserError
-from harness.identity import canonical
-from harness.lines import Line, Record
-from harness.render import Cell, Head, Table
+from harness.key import canonical
+from harness.row import Row
 from harness.store import write_file
-
-if TYPE_CHECKING:
-    import pandas as pd
+from harness.views import groups as grouping
+from harness.views.groups import Group
+from harness.views.render import Head, Table, TableCell
 
 FORMAT = 1
 FAR = 10.0
@@ -35,7 +33,7 @@ NOTE = (
 )
 
 Outcome = Literal["regressed", "inconclusive", "unmatched", "improved", "ok"]
-Group = tuple[str, str, str]  # task, settings as canonical text, metric
+Place = tuple[str, str, str]  # task, settings as canonical text, metric
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Frozen:
     suite: str
     device: str
     versions: dict[str, str]
-    values: dict[Group, dict[int, float]]
+    values: dict[Place, dict[int, float]]
 
 
 @dataclass(frozen=True)
@@ -72,19 +70,19 @@ class Verdict:
     tolerance: float | None = None
 
 
-def freeze(frame: pd.DataFrame, path: Path, *, suite: str, device: str, versions: Mapping[str, str]) -> int:
+def freeze(rows: Sequence[Row], path: Path, *, suite: str, device: str, versions: Mapping[str, str]) -> int:
     """Write the values of all cells, by seed, as canonical JSON with one cell a line; returns how many.
 
     Kept are metrics of kind quality and size that have a direction; skipped cells are left out. Raises
     `UserError` if cells failed or are missing: a reference with holes would pass what it never saw.
     """
-    lines, judged = _measured(frame)
-    states = Counter(status for line in _all(lines) for status in line.statuses.values())
+    groups, judged = _measured(rows)
+    states = Counter(status for group in _all(groups) for status in group.statuses.values())
     holes = states.keys() - {"ok", "skipped"}
     if holes:
         counts = ", ".join(f"{states[status]} {status}" for status in sorted(holes))
         raise UserError(f"cells without a result cannot be frozen ({counts}); run the suite until all are ok")
-    cells = [cell for task in lines for line in lines[task] for cell in _cells(task, line, judged)]
+    cells = [cell for task in groups for group in groups[task] for cell in _cells(task, group, judged)]
     if not cells:
         raise UserError("there is nothing to freeze: no cell has a quality or size metric")
     head = canonical({"format": FORMAT, "suite": suite, "device": device, "versions": dict(versions)})
@@ -94,17 +92,17 @@ def freeze(frame: pd.DataFrame, path: Path, *, suite: str, device: str, versions
     return len(cells)
 
 
-def _cells(task: str, line: Line, judged: Mapping[tuple[str, str], Record]) -> Iterable[dict[str, Any]]:
-    for seed in line.statuses:
+def _cells(task: str, group: Group, judged: Mapping[tuple[str, str], Row]) -> Iterable[dict[str, Any]]:
+    for seed in group.statuses:
         found = {
             metric: by_seed[seed]
-            for metric, by_seed in line.values.items()
+            for metric, by_seed in group.values.items()
             if seed in by_seed and (task, metric) in judged
         }
         if found:
             # JSON has no word for values that are not finite, so they are text: "nan", "inf", "-inf".
             texts = {metric: value if math.isfinite(value) else str(value) for metric, value in found.items()}
-            yield {"task": task, "settings": line.settings, "seed": seed, "metrics": texts}
+            yield {"task": task, "settings": group.settings, "seed": seed, "metrics": texts}
 
 
 def thaw(path: Path) -> Frozen:
@@ -113,11 +111,11 @@ def thaw(path: Path) -> Frozen:
         read = json.loads(path.read_bytes())
         if read["format"] != FORMAT:
             raise UserError(f"{path}: frozen in format {read['format']}, not {FORMAT}; freeze it again")
-        values: dict[Group, dict[int, float]] = {}
+        values: dict[Place, dict[int, float]] = {}
         for cell in read["cells"]:
             for metric, value in cell["metrics"].items():
-                group = (cell["task"], canonical(cell["settings"]), metric)
-                values.setdefault(group, {})[int(cell["seed"])] = float(value)
+                place = (cell["task"], canonical(cell["settings"]), metric)
+                values.setdefault(place, {})[int(cell["seed"])] = float(value)
         return Frozen(read["suite"], read["device"], dict(read["versions"]), values)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
@@ -125,28 +123,28 @@ def thaw(path: Path) -> Frozen:
         raise UserError(f"{path}: not a file of frozen results; harness freeze makes one") from None
 
 
-def compare(frozen: Frozen, frame: pd.DataFrame) -> list[Verdict]:
+def compare(frozen: Frozen, rows: Sequence[Row]) -> list[Verdict]:
     """A verdict on every frozen metric and on every setting whose cells failed, the worst first.
 
     What is frozen but not measured now is "unmatched"; what is new is not judged. Directions and tolerances
     are today's.
     """
-    lines, judged = _measured(frame)
+    groups, judged = _measured(rows)
     now = {
-        (task, line.key, metric): values
-        for task in lines
-        for line in lines[task]
-        for metric, values in line.values.items()
+        (task, group.key, metric): values
+        for task in groups
+        for group in groups[task]
+        for metric, values in group.values.items()
     }
-    verdicts = [verdict for task in lines for line in lines[task] for verdict in _failures(task, line)]
+    verdicts = [verdict for task in groups for group in groups[task] for verdict in _failures(task, group)]
     for (task, settings, metric), then in frozen.values.items():
         record = judged.get((task, metric))
         if record is None or not then.keys() & now.get((task, settings, metric), {}).keys():
             missing = Judgement("unmatched", 0, reason="not measured now")
             verdicts.append(Verdict(task, json.loads(settings), metric, missing))
             continue
-        judgement = judge(then, now[task, settings, metric], record["direction"], record["tolerance"])
-        verdicts.append(Verdict(task, json.loads(settings), metric, judgement, record["tolerance"]))
+        judgement = judge(then, now[task, settings, metric], record.direction, record.tolerance)
+        verdicts.append(Verdict(task, json.loads(settings), metric, judgement, record.tolerance))
     return sorted(verdicts, key=_worst_first)
 
 
@@ -196,56 +194,56 @@ def as_table(verdicts: Sequence[Verdict], title: str = "Now against frozen", not
     heads = [Head(key, key) for key in ("outcome", "task", "dataset", "method", "metric")]
     heads += [Head("n", "n", "right"), Head("change", "now − then", "right")]
     heads += [Head("tolerance", "tolerance", "right"), Head("reason", "reason")]
-    lines = {canonical(verdict.settings): Line(verdict.settings, {0: "ok"}) for verdict in verdicts}
-    labels = grouping.labels(list(lines.values()), ["dataset", "method"], [])
+    groups = {canonical(verdict.settings): Group(verdict.settings, {0: "ok"}) for verdict in verdicts}
+    labels = grouping.labels(list(groups.values()), ["dataset", "method"], [])
     rows = [_row(verdict, labels[canonical(verdict.settings)]) for verdict in verdicts]
     return Table(title, heads, rows, [note])
 
 
-def _row(verdict: Verdict, label: str) -> list[Cell]:
+def _row(verdict: Verdict, label: str) -> list[TableCell]:
     judgement = verdict.judgement
     dataset = verdict.settings.get("dataset", "–")
     texts = [judgement.outcome, verdict.task, dataset, label, verdict.metric or "–", str(judgement.n)]
     tolerance = "–" if verdict.tolerance is None else f"{verdict.tolerance:g}"
-    return [*map(Cell, texts), _change(judgement), Cell(tolerance), Cell(judgement.reason or "–")]
+    last = [TableCell(tolerance), TableCell(judgement.reason or "–")]
+    return [*map(TableCell, texts), _change(judgement), *last]
 
 
-def _change(judgement: Judgement) -> Cell:
+def _change(judgement: Judgement) -> TableCell:
     if judgement.change is None:
-        return Cell("–")
+        return TableCell("–")
     numbers = {"": judgement.change, "low": judgement.low, "high": judgement.high}
     around = "" if judgement.low is None else f" ({judgement.low:+.3g} to {judgement.high:+.3g})"
     exact = judgement.change == 0 and judgement.low in (0, None)
-    return Cell("0" if exact else f"{judgement.change:+.3g}{around}", numbers)
+    return TableCell("0" if exact else f"{judgement.change:+.3g}{around}", numbers)
 
 
-def _measured(frame: pd.DataFrame) -> tuple[dict[str, list[Line]], dict[tuple[str, str], Record]]:
-    """The measured lines by task, and a record of every (task, metric) that is judged."""
-    records = cast(list[Record], frame[frame["origin"] == "measured"].to_dict("records"))
-    tasks = sorted({record["task"] for record in records})
-    lines = {
-        task: grouping.measured((record for record in records if record["task"] == task), {})
-        for task in tasks
+def _measured(rows: Sequence[Row]) -> tuple[dict[str, list[Group]], dict[tuple[str, str], Row]]:
+    """The measured groups by task, and a record of every (task, metric) that is judged."""
+    records = [row for row in rows if row.origin == "measured"]
+    tasks = sorted({record.task for record in records})
+    groups = {
+        task: grouping.measured([record for record in records if record.task == task], {}) for task in tasks
     }
     judged = {
-        (record["task"], record["metric"]): record
+        (record.task, record.metric): record
         for record in records
-        if record["kind"] in ("quality", "size") and record["direction"] in ("higher", "lower")
+        if record.kind in ("quality", "size") and record.direction in ("higher", "lower")
     }
-    return lines, judged
+    return groups, judged
 
 
-def _all(lines: Mapping[str, Sequence[Line]]) -> list[Line]:
-    return [line for task in lines for line in lines[task]]
+def _all(groups: Mapping[str, Sequence[Group]]) -> list[Group]:
+    return [group for task in groups for group in groups[task]]
 
 
-def _failures(task: str, line: Line) -> Iterable[Verdict]:
+def _failures(task: str, group: Group) -> Iterable[Verdict]:
     failed = Counter(
-        status for status in line.statuses.values() if status not in ("ok", "skipped", "missing")
+        status for status in group.statuses.values() if status not in ("ok", "skipped", "missing")
     )
     if failed:
         reason = ", ".join(f"{count} {status}" for status, count in sorted(failed.items()))
-        yield Verdict(task, line.settings, "", Judgement("regressed", failed.total(), reason=reason))
+        yield Verdict(task, group.settings, "", Judgement("regressed", failed.total(), reason=reason))
 
 
 def _gain(then: float, now: float, sign: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -9,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 LIBRARIES = ("numpy", "pandas", "safetensors", "scikit-learn", "scipy", "torch")
 
 
+@functools.cache
 def describe() -> dict[str, str]:
     """Versions of Python and of the libraries that decide numbers, and the processor's kind."""
     found = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import functools
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import data, identity
+from harness import data, key
 from harness.errors import UserError, did_you_mean
-from harness.identity import Inputs, Keys
+from harness.key import Inputs, Keys, Source
 from harness.registry import Method, Registry, Task
 from harness.store import Damaged, Record, Store
-from harness.suite import Cell, Suite
+from harness.suite import Cell, Suite, named_data
 
 FILTERS = ("task", "method", "dataset", "seed")
+
+
+@dataclass(frozen=True)
+class Half:
+    """One of a cell's two jobs: where its code is found, and the data sets that it may read."""
+
+    sources: list[Source]
+    datasets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,8 @@ class Planned:
     keys: Keys
     status: Literal["hit", "miss", "skipped"]
     reason: str
+    fit: Half
+    score: Half
     record: Record | None = None
     predecessor: str = ""
     """For a miss through changed code alone: the key of the result that `accept` would bless."""
@@ -44,8 +55,9 @@ class Planned:
             "task": cell.task,
             "dataset": cell.dataset,
             "method": cell.method,
-            "params": cell.params,
+            "settings": cell.settings,
             "seed": cell.seed,
+            "assets": self.record.assets if self.record else {},
         }
 
 
@@ -68,8 +80,11 @@ def make(
     cells = [cell for cell in suite.cells if _wanted(cell, only or {})]
     if not cells:
         raise UserError(f"{suite.path}: no cell is left by --only {_spell(only or {})}")
-    located = {name: data.locate(name) for name in {cell.dataset for cell in cells} if name}
-    looked_up = [_look_up(cell, registry, store, located, force) for cell in cells]
+    sets = [_data_of(cell, registry) for cell in cells]
+    located = {name: data.locate(name) for name in {name for both in sets for name in (*both[0], *both[1])}}
+    looked_up = [
+        _look_up(cell, registry, store, located, both, force) for cell, both in zip(cells, sets, strict=True)
+    ]
     explained = _explain(looked_up, store)
     return [_without_data(planned, located, offline, unavailable or {}) for planned in explained]
 
@@ -96,16 +111,36 @@ def _spell(only: Mapping[str, Sequence[str]]) -> str:
     return " ".join(f"{name}={','.join(values)}" for name, values in only.items())
 
 
+def _data_of(cell: Cell, registry: Registry) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The data sets that a cell's parameters name: those its fit may read, and those its score may."""
+    task, method = registry.tasks[cell.task], registry.methods[cell.task, cell.method]
+    fit = named_data(task.problem_parameters | method.parameters, cell.problem | cell.parameters)
+    score = named_data(task.score_parameters, cell.score)
+    return tuple(fit), tuple(sorted({*fit, *score}))
+
+
 def _look_up(
-    cell: Cell, registry: Registry, store: Store, located: Mapping[str, data.Located], force: bool
+    cell: Cell,
+    registry: Registry,
+    store: Store,
+    located: Mapping[str, data.Located],
+    sets: tuple[tuple[str, ...], tuple[str, ...]],
+    force: bool,
 ) -> Planned:
     task, method = registry.tasks[cell.task], registry.methods[cell.task, cell.method]
-    here = located.get(cell.dataset) if cell.dataset else None
-    source = here.dataset.source if here else None
-    fit_code, score_code = identity.code_inputs(task.path, task.score_function, method.path, source)
-    inputs = Inputs(fit_code, score_code, dict(here.checksums) if here else {})
-    keys = identity.keys(cell.task, cell.method, cell.seed, cell.problem, cell.score, cell.parameters, inputs)
-    planned = Planned(cell, task, method, inputs, keys, "miss", "", forced=force)
+    fit_data, score_data = sets
+    sources = {name: located[name].dataset.source for name in score_data}
+    fit_sources = key.fit_sources(task.path, method.path, method.root, [sources[n] for n in fit_data])
+    score_sources = key.score_sources(task.score_path, sources.values())
+    inputs = Inputs(
+        key.code_of(fit_sources),
+        key.code_of(score_sources),
+        checksums(located, fit_data),
+        checksums(located, set(score_data) - set(fit_data)),
+    )
+    keys = key.keys(cell.task, cell.method, cell.seed, cell.problem, cell.score, cell.parameters, inputs)
+    fit, score = Half(fit_sources, fit_data), Half(score_sources, score_data)
+    planned = Planned(cell, task, method, inputs, keys, "miss", "", fit, score, forced=force)
     try:
         record = store.read(keys.key)
     except Damaged as damage:
@@ -119,47 +154,75 @@ def _look_up(
     return replace(planned, status="hit", record=record)
 
 
+def checksums(located: Mapping[str, data.Located], names: Iterable[str]) -> dict[str, str]:
+    """The checksums of all files of these data sets, by file."""
+    return {file: sha for name in sorted(names) for file, sha in located[name].checksums.items()}
+
+
 def _explain(looked_up: Sequence[Planned], store: Store) -> list[Planned]:
     """Give every cell that has no result the reason: the nearest earlier record tells what is different."""
     if all(planned.status == "hit" or planned.reason for planned in looked_up):
         return list(looked_up)
-    same, kin = defaultdict(list), defaultdict(list)
-    for record in store.records():
-        same[record.address].append(record)
-        kin[_family(record)].append(record)
+    known = _Known(store.records())
     return [
-        planned
-        if planned.status == "hit" or planned.reason
-        else _compare(planned, same[planned.keys.address], kin[_family(planned.cell)])
+        planned if planned.status == "hit" or planned.reason else _compare(planned, known)
         for planned in looked_up
     ]
 
 
-def _family(of: Cell | Record) -> tuple[str, str, str | None, int]:
+class _Known:
+    """The records of a store, to be found by what they answer. Each look-up costs the same, however many
+    there are."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.same: dict[str, Record] = {}
+        self.kin: dict[tuple[Any, ...], Record] = {}
+        for record in records:
+            best = max(self.same.get(record.address, record), record, key=_worth)
+            self.same[record.address] = best
+            for place in (_family(record), *_neighbourhoods(record)):
+                self.kin[place] = max(self.kin.get(place, record), record, key=_worth)
+
+    def nearest(self, cell: Cell) -> Record | None:
+        """A record of the same task, method, data set and seed: one that differs in a single setting if
+        there is one, else the latest."""
+        found = (self.kin.get(place) for place in (*_neighbourhoods(cell), _family(cell)))
+        return next(filter(None, found), None)
+
+
+def _worth(record: Record) -> tuple[bool, float]:
+    return record.status == "ok", record.finished
+
+
+def _family(of: Cell | Record) -> tuple[Any, ...]:
     return of.task, of.method, of.dataset, of.seed
 
 
-def _compare(planned: Planned, same: Sequence[Record], kin: Sequence[Record]) -> Planned:
-    """The reason of a miss, from records that asked the `same` question and from their `kin`."""
+def _neighbourhoods(of: Cell | Record) -> Iterator[tuple[Any, ...]]:
+    """For each setting: all the others. Two cells with one of these in common differ in that setting only."""
+    family = _family(of)
+    marks = {name: hash((name, repr(value))) for name, value in of.settings.items()}
+    every = functools.reduce(operator.xor, marks.values())
+    for name, mark in marks.items():
+        yield (*family, name, every ^ mark)
+
+
+def _compare(planned: Planned, known: _Known) -> Planned:
+    """The reason of a miss: what is different from the record that comes nearest."""
+    same = known.same.get(planned.keys.address)
     if same:
-        latest = max(same, key=lambda record: (record.status == "ok", record.finished))
-        changed = _changed_files(latest, planned.inputs)
-        if latest.data != planned.inputs.data:
-            return replace(
-                planned, reason="data: " + ", ".join(_differences(latest.data, planned.inputs.data))
-            )
-        if changed:
-            bless = latest.key if latest.status == "ok" else ""
+        data_now = planned.inputs.data | planned.inputs.score_data
+        if moved := _differences(same.data | same.score_data, data_now):
+            return replace(planned, reason="data: " + ", ".join(moved))
+        if changed := _changed_files(same, planned.inputs):
+            bless = same.key if same.status == "ok" else ""
             return replace(planned, reason="code: " + ", ".join(changed), predecessor=bless)
         return replace(planned, reason="key format")
-    if not kin:
+    nearest = known.nearest(planned.cell)
+    if nearest is None:
         return replace(planned, reason="new")
-    params = planned.cell.params
-    nearest = min(kin, key=lambda record: len(_differences(record.params, params)))
-    shown = [
-        f"{name} {nearest.params.get(name)} -> {params.get(name)}"
-        for name in _differences(nearest.params, params)
-    ]
+    then, now = nearest.settings, planned.cell.settings
+    shown = [f"{name} {then.get(name)} -> {now.get(name)}" for name in _differences(then, now)]
     return replace(planned, reason="parameters: " + ", ".join(shown))
 
 
@@ -177,14 +240,17 @@ def _without_data(
     planned: Planned, located: Mapping[str, data.Located], offline: bool, unavailable: Mapping[str, str]
 ) -> Planned:
     """A miss whose data set is not at hand: to be fetched by `run`, or skipped."""
-    here = located.get(planned.cell.dataset) if planned.cell.dataset else None
-    if planned.status == "hit" or here is None or here.problem is None:
+    absent = [located[name] for name in planned.score.datasets if located[name].problem is not None]
+    if planned.status == "hit" or not absent:
         return planned
-    if here.dataset.name in unavailable:
-        return replace(planned, status="skipped", reason=unavailable[here.dataset.name])
-    if here.fetchable and not offline:
-        return replace(planned, reason=f"{planned.reason}; {here.problem}; run fetches it")
-    return replace(planned, status="skipped", reason=f"{here.problem}; fetch it with: {here.command}")
+    for here in absent:
+        if here.dataset.name in unavailable:
+            return replace(planned, status="skipped", reason=unavailable[here.dataset.name])
+        if offline or not here.fetchable:
+            reason = f"{here.problem}; fetch it with: {here.command}"
+            return replace(planned, status="skipped", reason=reason)
+    problems = "; ".join(str(here.problem) for here in absent)
+    return replace(planned, reason=f"{planned.reason}; {problems}; run fetches it")
 
 
 def drift(plan: Sequence[Planned], store_root: Path, now: Mapping[str, str]) -> list[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from harness import strict
+from harness import strict_yaml
 from harness.errors import did_you_mean
-from harness.identity import canonical
-from harness.strict import Entry, Fault
+from harness.key import canonical
+from harness.row import Row
+from harness.strict_yaml import Entry, Fault
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class _Number:
     dataset: str = ""
     error: float | None = None
     covers: str = ""
-    params: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    settings: dict[str, str | int | float | bool | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,29 +46,29 @@ class _Paper:
     entries: list[Entry]
 
 
-def rows(directory: Path, include_memory: bool = False) -> list[dict[str, Any]]:
-    """The numbers of every `*.yaml` file in `directory`, shaped like measured rows with origin "published".
+def rows(directory: Path, include_memory: bool = False) -> list[Row]:
+    """The numbers of every `*.yaml` file in `directory`, as rows with origin "published".
 
     `suite` is the published table; `source` and `place` say where the number was read. `error` is what the
     paper prints after ±, whatever that is; `seed` is −1 and `n` 0, since papers seldom say. Numbers recalled
     without a source are left out unless `include_memory`. Raises `InvalidFile` with all faults of the first
     file that has any.
     """
-    made = [row for path in sorted(directory.glob("*.yaml")) for row in _read(path)]
-    return [row for row in made if include_memory or row["source"] != "memory"]
+    made = [row for path in sorted(directory.glob("[!.]*.yaml")) for row in _read(path)]
+    return [row for row in made if include_memory or row.source != "memory"]
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    entry = strict.read(path)
+def _read(path: Path) -> list[Row]:
+    entry = strict_yaml.read(path)
     faults: list[Fault] = []
-    paper = strict.build(_Paper, entry, faults)
+    paper = strict_yaml.build(_Paper, entry, faults)
     listed = entry.value.get("entries") if isinstance(entry.value, dict) else None
     items = listed.value if listed is not None and isinstance(listed.value, list) else []
-    numbers = [strict.build(_Number, item, faults) for item in items]
+    numbers = [strict_yaml.build(_Number, item, faults) for item in items]
     if paper:
         faults += _faults_of_numbers(paper, items, numbers)
     if faults or paper is None:
-        raise strict.InvalidFile(path, faults)
+        raise strict_yaml.InvalidFile(path, faults)
     return [_row(paper, number) for number in numbers if number]
 
 
@@ -86,38 +87,34 @@ def _faults_of_numbers(paper: _Paper, items: list[Entry], numbers: list[_Number 
             faults.append(Fault(item.line, "value", "must be finite"))
         if number.error is not None and number.error < 0:
             faults.append(Fault(item.line, "error", "must not be negative"))
-        place = (number.table, number.task, number.dataset, number.method, number.metric, number.params)
+        place = (number.table, number.task, number.dataset, number.method, number.metric, number.settings)
         line = first.setdefault(canonical(place), item.line)
         if line != item.line:
             faults.append(Fault(item.line, "entries", f"the same number was given before (on line {line})"))
     return faults
 
 
-def _row(paper: _Paper, number: _Number) -> dict[str, Any]:
+def _row(paper: _Paper, number: _Number) -> Row:
     metric = paper.metrics[number.metric]
     covers = f" (± is {number.covers or 'not explained there'})" if number.error is not None else ""
-    return {
-        "suite": number.table,
-        "task": number.task,
-        "dataset": number.dataset,
-        "method": number.method,
-        "params": canonical(number.params),
-        "seed": -1,
-        "metric": number.metric,
-        "value": number.value,
-        "error": math.nan if number.error is None else number.error,
-        "n": 0,
-        "unit": metric.unit,
-        "direction": metric.direction,
-        "kind": metric.kind,
-        "tolerance": 0.0,
-        "status": "ok",
-        "reason": "",
-        "origin": "published",
-        "key": "",
-        "source": number.source,
-        "place": f"{number.place}{covers}; {paper.citation}",
-    }
+    settings = {**number.settings, "method": number.method}
+    return Row(
+        suite=number.table,
+        task=number.task,
+        dataset=number.dataset,
+        method=number.method,
+        settings=settings | ({"dataset": number.dataset} if number.dataset else {}),
+        seed=-1,
+        metric=number.metric,
+        value=number.value,
+        error=math.nan if number.error is None else number.error,
+        unit=metric.unit,
+        direction=metric.direction,
+        kind=metric.kind,
+        origin="published",
+        source=number.source,
+        place=f"{number.place}{covers}; {paper.citation}",
+    )
 
 
 def printed(value: float, error: float) -> str:

@@ -3,36 +3,59 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import strict
-from harness.declare import Metric
+from harness import strict_yaml
+from harness.authoring import Metric
 from harness.errors import UserError, did_you_mean
+from harness.interval import Interval
 
 PACKAGE = Path(__file__).resolve().parent
 BUNDLED = PACKAGE / "bundled"
 HOME = BUNDLED if BUNDLED.is_dir() else PACKAGE.parent
 """Where `methods`, `baselines`, `suites` and `results/published` lie: a clone's root, or inside a wheel."""
 
+STUDIES = PACKAGE / "studies"
+
 _TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "None": None}
+_DATA_SET = ("harness.DataSet", "DataSet")
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One keyword parameter: its type (see `strict.fit_scalar`) and default, unless it is required."""
+    """One keyword parameter: its type (see `strict_yaml.fit_scalar`) and default, unless it is required.
+
+    `interval` is the range of a number, where one is said; `names_data` is true for a `harness.DataSet`.
+    """
 
     name: str
     hint: Any
     default: Any
     required: bool
+    interval: Interval | None = None
+    names_data: bool = False
+
+    def fault(self, value: Any) -> str | None:
+        """Why `value`, which has the right type, cannot be; None when it can."""
+        if type(value) not in (int, float):
+            return None
+        if value - value != 0:
+            return f"{value} is not a finite number"
+        if self.interval and value not in self.interval:
+            return f"{value} is outside its range, {self.interval}"
+        return None
 
 
 @dataclass(frozen=True)
 class Method:
-    """A decorated function of a method file. `room` is the folder or package it came from."""
+    """A decorated function of a method file. `room` is the folder or package it came from.
+
+    `root` is the folder, a package's own or that of the file, whose code beside its own counts.
+    """
 
     name: str
     task: str
@@ -42,17 +65,21 @@ class Method:
     line: int
     room: str
     parameters: dict[str, Parameter]
+    root: Path
     module: str | None = None
-    """The import name of a method from an installed package; others are loaded by their path."""
+    """For a method of an installed package; the others are loaded by their path."""
+    measures: tuple[tuple[str, int], ...] = ()
+    """Metrics that its file tells `run.measure` of by name, with their lines."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task file: what its problem and its score can be told, and what it measures."""
+    """A study's task: what its problem and its score can be told, and what it measures."""
 
     name: str
     doc: str
     path: Path
+    score_path: Path
     score_function: str
     problem_parameters: dict[str, Parameter]
     score_parameters: dict[str, Parameter]
@@ -77,20 +104,30 @@ class Registry:
 def scan(folders: Sequence[Path] = ()) -> Registry:
     """Read the harness's own files, the user's `folders`, and the entry point group `harness.methods`.
 
-    Raises `UserError` with file and line for a file that breaks the rules.
+    Raises `UserError` with file and line for a file that breaks the rules. A package of somebody else's that
+    cannot be read is told on standard error and left out.
     """
     registry = Registry()
-    for path in sorted((PACKAGE / "tasks").glob("[!_]*.py")):
+    for path in sorted(STUDIES.rglob("task.py")):
         found = _scan_task(path)
         registry.tasks[found.name] = found
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"--methods {folder}: no such folder")
     for room in dict.fromkeys(room.resolve() for room in [HOME / "baselines", HOME / "methods", *folders]):
-        for path in sorted(room.glob("[!_]*.py")):
-            _add(registry, _scan_methods(path, room.name))
-    _add(registry, _entry_points())
+        for path in sources(room):
+            _add(registry, _scan_methods(path, room.name, room))
+    for name, module in _entry_points():
+        try:
+            _add(registry, _scan_package(name, module))
+        except UserError as error:
+            print(f"harness: {error}; its methods are left out", file=sys.stderr)
     return registry
+
+
+def sources(folder: Path) -> list[Path]:
+    """The method files of a folder: not those whose names begin with a dot or an underscore."""
+    return sorted(path for path in folder.glob("[!_.]*.py") if path.is_file())
 
 
 def _add(registry: Registry, methods: Iterable[Method]) -> None:
@@ -104,26 +141,47 @@ def _add(registry: Registry, methods: Iterable[Method]) -> None:
         clash = set(method.parameters) & set(task.parameters)
         if clash:
             raise UserError(f"{where}: the parameter {min(clash)!r} is the task's already; rename it")
+        for metric, line in method.measures:
+            if metric not in task.metrics:
+                raise UserError(
+                    f"{method.path}:{line}: {method.name}: the task {task.name} declares no metric "
+                    f"{metric!r}{did_you_mean(metric, task.metrics)}"
+                )
         twin = registry.methods.setdefault((method.task, method.name), method)
         if (twin.path, twin.line) != (method.path, method.line):
             raise UserError(f"{where} is also defined in {twin.path}:{twin.line}; rename one of them")
 
 
-def _entry_points() -> list[Method]:
+def _entry_points() -> Iterator[tuple[str, str]]:
     from importlib.metadata import entry_points
-    from importlib.util import find_spec
 
-    found = []
     for point in entry_points(group="harness.methods"):
-        try:
-            spec = find_spec(point.module)
-        except ModuleNotFoundError:
-            spec = None
-        if spec is None or spec.origin is None:
-            raise UserError(f"entry point {point.name!r}: the module {point.module} is not installed")
-        methods = _scan_methods(Path(spec.origin), point.module)
-        found += [replace(method, module=point.module) for method in methods]
-    return found
+        yield point.name, point.module
+
+
+def _scan_package(name: str, module: str) -> list[Method]:
+    """The methods of an entry point. Its package is looked for, and not imported."""
+    path = _module_file(module)
+    if path is None:
+        raise UserError(f"entry point {name!r}: the module {module} is not installed")
+    depth = module.count(".") + (path.name == "__init__.py")
+    package = path.parents[depth - 1] if depth else path.with_suffix("")  # nothing lies below a lone file
+    return _scan_methods(path, module, package, module)
+
+
+def _module_file(module: str) -> Path | None:
+    """Where the source of `module` lies, found without running its parents' code."""
+    from importlib.machinery import PathFinder
+
+    where: Sequence[str] | None = None
+    spec = None
+    parts = module.split(".")
+    for index in range(len(parts)):
+        spec = PathFinder.find_spec(".".join(parts[: index + 1]), where)
+        if spec is None:
+            return None
+        where = list(spec.submodule_search_locations or [])
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
 def parse(path: Path) -> ast.Module:
@@ -136,14 +194,18 @@ def parse(path: Path) -> ast.Module:
         raise UserError(f"{path}: cannot be read: {error}") from None
 
 
-def _scan_methods(path: Path, room: str) -> list[Method]:
+def _scan_methods(path: Path, room: str, root: Path, module: str | None = None) -> list[Method]:
     found = []
-    for function, mark in _marked(parse(path), "method"):
+    tree = parse(path)
+    for function, mark in _marked(tree, "method"):
         if not isinstance(mark, ast.Call):
             raise UserError(f"{path}:{function.lineno}: write @harness.method(task=..., cite=...)")
         given = {word.arg: _literal(word.value, path) for word in mark.keywords if word.arg}
         if set(given) != {"task", "cite"}:
             raise UserError(f"{path}:{function.lineno}: @harness.method takes exactly task=... and cite=...")
+        for word, value in given.items():
+            if not isinstance(value, str):
+                raise UserError(f"{path}:{mark.lineno}: @harness.method: {word}={value!r} must be text")
         if len(function.args.args) != 2:
             raise UserError(f"{path}:{function.lineno}: {function.name} must take (problem, run, *, ...)")
         found.append(
@@ -156,39 +218,75 @@ def _scan_methods(path: Path, room: str) -> list[Method]:
                 line=function.lineno,
                 room=room,
                 parameters=_parameters(function, path),
+                root=root,
+                module=module,
+                measures=_measures(tree),
             )
         )
     return found
 
 
+def _measures(tree: ast.Module) -> tuple[tuple[str, int], ...]:
+    """The metrics that `run.measure` is called with, as far as they are literals, and their lines."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
+    return tuple(
+        (call.args[0].value, call.lineno)
+        for call in calls
+        if ast.unparse(call.func) == "run.measure"
+        and isinstance(call.args[0], ast.Constant)
+        and isinstance(call.args[0].value, str)
+    )
+
+
 def _scan_task(path: Path) -> Task:
-    tree = parse(path)
-    problems, scores = _marked(tree, "task"), _marked(tree, "score")
-    if len(problems) != 1 or len(scores) != 1:
-        raise UserError(f"{path}: a task file has one @harness.task and one @harness.score function")
+    score_path = path.with_name("score.py")
+    if not score_path.is_file():
+        raise UserError(f"{path}: there must be a score.py beside it")
+    tree, score_tree = parse(path), parse(score_path)
+    problems, scores = _marked(tree, "task"), _marked(score_tree, "score")
+    if len(problems) != 1:
+        raise UserError(f"{path}: a task file has one @harness.task function")
+    if len(scores) != 1:
+        raise UserError(f"{score_path}: a score file has one @harness.score function")
     problem, score = problems[0][0], scores[0][0]
+    asked, scored = _parameters(problem, path), _parameters(score, score_path)
+    if clash := set(asked) & set(scored):
+        raise UserError(f"{score_path}:{score.lineno}: the parameter {min(clash)!r} is the problem's already")
     return Task(
         name=problem.name,
         doc=ast.get_docstring(tree) or "",
         path=path,
+        score_path=score_path,
         score_function=score.name,
-        problem_parameters=_parameters(problem, path),
-        score_parameters=_parameters(score, path),
-        metrics=_metrics(tree, path),
+        problem_parameters=asked,
+        score_parameters=scored,
+        metrics=_metrics(score_tree, score_path),
     )
 
 
 def _marked(tree: ast.Module, role: str) -> list[tuple[ast.FunctionDef, ast.expr]]:
-    """Top-level functions decorated `@harness.<role>` or `@<role>`, with or without arguments."""
+    """Top-level functions decorated with `harness`'s `role`, under whatever name the file imports it."""
+    names = _names_of(tree, role)
     found = []
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef):
             continue
         for mark in node.decorator_list:
             target = mark.func if isinstance(mark, ast.Call) else mark
-            if ast.unparse(target) in (role, f"harness.{role}"):
+            if ast.unparse(target) in names:
                 found.append((node, mark))
     return found
+
+
+def _names_of(tree: ast.Module, word: str) -> set[str]:
+    """How a file may spell `harness.<word>`: `import harness as h` makes it `h.<word>`."""
+    names = {f"harness.{word}"}
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            names |= {f"{a.asname or a.name}.{word}" for a in node.names if a.name == "harness"}
+        elif isinstance(node, ast.ImportFrom) and node.module == "harness" and not node.level:
+            names |= {a.asname or a.name for a in node.names if a.name == word}
+    return names
 
 
 def _parameters(function: ast.FunctionDef, path: Path) -> dict[str, Parameter]:
@@ -197,20 +295,60 @@ def _parameters(function: ast.FunctionDef, path: Path) -> dict[str, Parameter]:
         where = f"{path}:{argument.lineno}: {function.name}: the parameter {argument.arg!r}"
         if argument.annotation is None:
             raise UserError(f"{where} needs a type: int, float, str, bool, Literal[...] or X | None")
-        hint = _hint(argument.annotation, path, where)
-        value = None
+        annotation, interval = _interval(argument.annotation, path, where)
+        hint = _hint(annotation, path, where)
+        names_data = any(ast.unparse(part) in _DATA_SET for part in _options(annotation))
+        made[argument.arg] = parameter = Parameter(
+            argument.arg, hint, None, default is None, interval, names_data
+        )
         if default is not None:
-            faults: list[strict.Fault] = []
-            given = strict.Entry(_literal(default, path), default.lineno)
-            value = strict.convert(hint, given, faults, argument.arg)
-            for fault in faults:
-                raise UserError(f"{where} has a default that does not fit: {fault.message}")
-        made[argument.arg] = Parameter(argument.arg, hint, value, required=default is None)
+            faults: list[strict_yaml.Fault] = []
+            given = strict_yaml.Entry(_literal(default, path), default.lineno)
+            value = strict_yaml.convert(hint, given, faults, argument.arg)
+            messages = [fault.message for fault in faults] or [parameter.fault(value) or ""]
+            for message in filter(None, messages):
+                raise UserError(f"{where} has a default that does not fit: {message}")
+            made[argument.arg] = replace(parameter, default=value)
     return made
+
+
+def data_parameters(path: Path, function: str) -> set[str]:
+    """The parameters of type `harness.DataSet` of a top-level function of the file `path`."""
+    for node in parse(path).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            arguments = [word for word in node.args.kwonlyargs if word.annotation is not None]
+            return {
+                word.arg
+                for word in arguments
+                if any(ast.unparse(part) in _DATA_SET for part in _options(word.annotation))  # type: ignore[arg-type]
+            }
+    return set()
+
+
+def _interval(node: ast.expr, path: Path, where: str) -> tuple[ast.expr, Interval | None]:
+    """The type and the range of `Annotated[type, "[0, 1)"]`; other annotations have no range."""
+    if not (isinstance(node, ast.Subscript) and ast.unparse(node.value).split(".")[-1] == "Annotated"):
+        return node, None
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else []
+    if len(parts) != 2:
+        raise UserError(f'{where}: write Annotated[float, "[0, 1)"]')
+    try:
+        return parts[0], Interval.parse(_literal(parts[1], path))
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _options(node: ast.expr) -> list[ast.expr]:
+    """The types of a union."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return [*_options(node.left), *_options(node.right)]
+    return [node]
 
 
 def _hint(node: ast.expr, path: Path, where: str) -> Any:
     text = ast.unparse(node)
+    if text in _DATA_SET:
+        return str
     if text in _TYPES:
         return _TYPES[text]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
@@ -227,7 +365,7 @@ def _metrics(tree: ast.Module, path: Path) -> dict[str, Metric]:
             calls = node.value.elts if isinstance(node.value, ast.Tuple | ast.List) else []
             metrics = [_metric(call, path) for call in calls]
             return {metric.name: metric for metric in metrics}
-    raise UserError(f"{path}: a task file has METRICS = (harness.Metric(...), ...)")
+    raise UserError(f"{path}: a score file has METRICS = (harness.Metric(...), ...)")
 
 
 def _metric(node: ast.expr, path: Path) -> Metric:
@@ -274,4 +412,11 @@ def as_json(registry: Registry) -> dict[str, Any]:
 
 
 def _plain(parameters: dict[str, Parameter]) -> dict[str, Any]:
-    return {name: {"default": word.default, "required": word.required} for name, word in parameters.items()}
+    return {
+        name: {
+            "default": word.default,
+            "required": word.required,
+            "range": str(word.interval) if word.interval else None,
+        }
+        for name, word in parameters.items()
+    }

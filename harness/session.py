@@ -8,21 +8,24 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from harness import data, environment, execute, view
+from harness import data, environment, ledger
 from harness.errors import UserError, did_you_mean
 from harness.plan import Planned
-from harness.registry import HOME, PACKAGE, Registry
-from harness.store import Damaged, Store, explain, write_file
+from harness.registry import HOME, Registry
+from harness.store import Record, Store, write_file
 from harness.suite import Suite
 
+if TYPE_CHECKING:
+    from harness.execution.executor import Executor
+    from harness.views import render
+
 TABLES = HOME / "suites" / "tables"
+EXECUTORS = ("local", "inline")
 
 
-def run(
+def complete(
     suite: Suite,
     registry: Registry,
     store: Store,
@@ -30,26 +33,66 @@ def run(
     *,
     jobs: int | None,
     device: str,
+    executor: str,
 ) -> int:
     """Bring every cell of the plan to a result; how many ended otherwise than `ok` or `skipped`."""
     misses = [planned for planned in plan if planned.status == "miss"]
-    _note_run(store, suite, plan)
+    records: dict[str, Record] = {}
     if misses:
+        _check_device(device)
         store.check_writable()
-        jobs = jobs or environment.cores()
-        with view.choose(len(misses), jobs) as watching:
-            records = execute.run(plan, store, jobs=jobs, device=device, view=watching)
-        plan = [
-            dataclasses.replace(planned, record=records.get(planned.keys.key, planned.record))
-            for planned in plan
-        ]
-    written = _write_tables(suite, registry, store, plan, anything_new=bool(misses))
-    return _summary(plan, ran=len(misses), tables=written)
+    ledger.note(store, suite, plan)
+    if misses:
+        records = compute(store, misses, jobs=jobs or environment.cores(), device=device, executor=executor)
+    now = [
+        dataclasses.replace(planned, record=records.get(planned.keys.key, planned.record)) for planned in plan
+    ]
+    stored = [_as_stored(planned, store) for planned in now]
+    written = _write_tables(suite, registry, store, stored)
+    return _summary(now, ran=len(misses), tables=written)
+
+
+def _check_device(device: str) -> None:
+    from harness.execution.scheduler import no_such_device
+
+    if problem := no_such_device(device):
+        raise problem
+
+
+def compute(
+    store: Store, misses: Sequence[Planned], *, jobs: int, device: str, executor: str
+) -> dict[str, Record]:
+    """Bring these cells to records, `jobs` at once."""
+    from harness.execution import display
+    from harness.execution.scheduler import Scheduler, gpus_of
+
+    with display.choose(len(misses), jobs, inline=executor == "inline") as view:
+        starting = _executor(executor, device, misses)
+        places = {"cpus": 1 if executor == "inline" else jobs, "gpus": gpus_of(device)}
+        return Scheduler(store, starting, **places, device=device, view=view).complete(misses)
+
+
+def _executor(name: str, device: str, misses: Sequence[Planned]) -> Executor:
+    if name == "inline":
+        from harness.execution.inline import Inline
+
+        return Inline()
+    from harness.execution.local import Local
+    from harness.execution.scheduler import code_files
+
+    return Local(device, code_files(misses))
+
+
+def _as_stored(planned: Planned, store: Store) -> Planned:
+    """The cell with what the store holds of it: a forced one that failed has kept its earlier result."""
+    if not planned.forced:
+        return planned
+    return dataclasses.replace(planned, record=store.read(planned.keys.key) or planned.record)
 
 
 def fetch_missing(plan: Sequence[Planned]) -> dict[str, str] | None:
     """Fetch the data that misses of the plan lack: None if nothing was, else why sets could not be had."""
-    wanted = {planned.cell.dataset for planned in plan if planned.status == "miss" and planned.cell.dataset}
+    wanted = {name for planned in plan if planned.status == "miss" for name in planned.score.datasets}
     absent = [name for name in sorted(wanted) if data.locate(name).problem is not None]
     problems = {name: fetch(name) for name in absent}
     return {name: problem for name, problem in problems.items() if problem} if absent else None
@@ -89,49 +132,24 @@ def _bar(name: str) -> Iterator[Callable[[str, int, int | None], None] | None]:
         yield report
 
 
-def _note_run(store: Store, suite: Suite, plan: Sequence[Planned]) -> None:
-    """Remember which cells the suite is made of now: `rows` shows these, `gc` keeps them (unfinished too)."""
-    path = store.root / "runs" / f"{suite.name}.json"
-    keys = {planned.keys.key for planned in plan}
-    if len(plan) < len(suite.cells) and path.is_file():  # --only: the others stay as they were
-        planned_now = {planned.keys.address for planned in plan}
-        for key in msgspec.json.decode(path.read_bytes())["keys"]:
-            with contextlib.suppress(Damaged):
-                record = store.read(key)
-                keys |= {key} if record and record.address not in planned_now else set()
-    content = msgspec.json.encode({"suite": suite.name, "keys": sorted(keys)})
-    if not path.is_file() or path.read_bytes() != content:
-        try:
-            write_file(path, content)
-        except OSError as error:
-            raise explain(error, store.root) from None
-
-
-def _write_tables(
-    suite: Suite, registry: Registry, store: Store, plan: Sequence[Planned], anything_new: bool
-) -> list[Path]:
-    """Write the suite's tables as markdown and csv, unless they are as new as all that they show."""
+def _write_tables(suite: Suite, registry: Registry, store: Store, plan: Sequence[Planned]) -> list[Path]:
+    """Write the suite's tables as markdown and csv; they show this suite's cells and no others."""
     paths = [store.root / "tables" / f"{name}.md" for name in suite.tables]
-    if paths and (anything_new or not _fresh(paths, plan)):
-        from harness import render, rows, table
+    if paths:
+        from harness import rows
+        from harness.views import render, table
 
-        frame = rows.of_plan(plan, registry, suite.name)
+        made = rows.of_plan(plan, registry, str(suite.path))
         for name, path in zip(suite.tables, paths, strict=True):
-            made = table.make(table.load(TABLES / f"{name}.yaml"), frame)
-            write_file(path, render.to_markdown(made).encode())
-            write_file(path.with_suffix(".csv"), render.to_csv(made).encode())
+            shown = table.make(table.load(TABLES / f"{name}.yaml"), made)
+            _write_if_new(path, render.to_markdown(shown))
+            _write_if_new(path.with_suffix(".csv"), render.to_csv(shown))
     return paths
 
 
-def _fresh(paths: Sequence[Path], plan: Sequence[Planned]) -> bool:
-    """Whether every table is newer than the cells, the published numbers and the code that make it."""
-    if not all(path.is_file() for path in paths):
-        return False
-    sources = [*PACKAGE.glob("*.py"), *PACKAGE.glob("tasks/*.py"), *TABLES.glob("*.yaml")]
-    sources += (HOME / "results" / "published").glob("*.yaml")
-    newest = max(path.stat().st_mtime for path in sources)
-    newest = max([newest, *(planned.record.finished for planned in plan if planned.record)])
-    return min(path.stat().st_mtime for path in paths) > newest
+def _write_if_new(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_file(path, text.encode())
 
 
 def _summary(plan: Sequence[Planned], ran: int, tables: Sequence[Path]) -> int:
@@ -142,12 +160,12 @@ def _summary(plan: Sequence[Planned], ran: int, tables: Sequence[Path]) -> int:
         f"{count} {status}" for status, count in sorted(statuses.items(), key=lambda item: item[0] != "ok")
     ]
     print(f"{len(plan)} cells: {', '.join(words)}; {ran} ran now, {there} were there")
+    from harness.execution.display import name
+
     for planned in plan:
         if planned.record and planned.record.status not in ("ok", "skipped"):
             record = planned.record
-            print(
-                f"{record.status:8} {view.name(planned)}: {record.reason}  (harness show {record.key[:10]})"
-            )
+            print(f"{record.status:8} {name(planned)}: {record.reason}  (harness show {record.key[:10]})")
     skipped: dict[str, int] = {}
     for planned in plan:
         reason = planned.record.reason if planned.record else planned.reason
@@ -162,15 +180,16 @@ def _summary(plan: Sequence[Planned], ran: int, tables: Sequence[Path]) -> int:
 
 def table_names() -> list[str]:
     """Every declared table."""
-    return sorted(path.stem for path in TABLES.glob("*.yaml"))
+    return sorted(path.stem for path in TABLES.glob("[!.]*.yaml"))
 
 
 def show_table(name: str, results: Path, form: str) -> str:
     """A declared table over all rows of the results folder, as text, markdown, csv or json."""
-    from harness import render, rows, table
+    from harness import rows
+    from harness.views import render, table
 
     if name not in table_names():
         raise UserError(f"no table {name!r}{did_you_mean(name, table_names())}")
-    made = table.make(table.load(TABLES / f"{name}.yaml"), rows.load(results))
+    made = table.make(table.load(TABLES / f"{name}.yaml"), rows.stored(results))
     write: Callable[[render.Table], str] = getattr(render, f"to_{form}")
     return write(made)

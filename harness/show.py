@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import UserError
-from harness.store import Damaged, Record, Store
+from harness.store import LOG, Damaged, Record, Store
 
 
 def find(results: Path, prefix: str) -> Record:
@@ -35,12 +35,12 @@ def as_json(results: Path, prefix: str) -> str:
 def as_text(results: Path, prefix: str, lines: int) -> str:
     """The record, its files and the last `lines` of its log."""
     record = find(results, prefix)
-    folder = Store(results).cell_folder(record.key)
-    settings = {**record.problem, **record.score, **record.parameters}
+    store = Store(results)
+    folder = store.cell_folder(record.key)
     told = [
         f"key      {record.key}",
         f"cell     {record.task} {record.method} seed {record.seed}",
-        "params   " + ", ".join(f"{name}={value}" for name, value in settings.items()),
+        "settings " + ", ".join(f"{name}={value}" for name, value in record.settings.items()),
         f"status   {record.status}" + (f": {record.reason}" if record.reason else ""),
         f"finished {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(record.finished))} on {record.device}",
         "seconds  " + ", ".join(f"{name} {value:.2f}" for name, value in record.seconds.items()),
@@ -52,13 +52,27 @@ def as_text(results: Path, prefix: str, lines: int) -> str:
             f" ± {metric.error:.3g} (standard error, {metric.n} examples)" if metric.error is not None else ""
         )
         told.append(f"metric   {name} = {metric.value:.6g}{doubt}")
-    for label, checksum in sorted({**record.fit_code, **record.score_code, **record.data}.items()):
+    made_from = {**record.fit_code, **record.score_code, **record.data, **record.score_data}
+    for label, checksum in sorted(made_from.items()):
         told.append(f"from     {label} {checksum[:12]}")
-    told += [f"file     {path}" for path in sorted(folder.iterdir()) if path.name != "cell.json"]
-    log = folder / "log.txt"
+    files = [path for path in sorted(folder.iterdir()) if path.name != "cell.json"]
+    for key, builder in sorted(record.assets.items(), key=lambda item: (item[1], item[0])):
+        told.append(f"asset    {key[:10]} {_asset(store, key, builder)}")
+        files += store.files(key)
+    told += [f"file     {path}" for path in files]
+    log = folder / LOG
     if log.is_file():
         text = log.read_text(errors="replace").splitlines()
         shown = text[max(len(text) - lines, 0) :]
         told.append(f"the last {len(shown)} of {len(text)} lines of its log:")
         told += [f"  {line}" for line in shown]
     return "\n".join(told)
+
+
+def _asset(store: Store, key: str, builder: str) -> str:
+    """An asset in words: what was built, with which parameters."""
+    facts = store.facts(key)
+    if not facts:
+        return f"{builder}, no longer here"
+    shown = [f"{name}={value}" for name, value in facts["parameters"].items() if len(str(value)) <= 40]
+    return f"{builder}({', '.join(shown)}) built in {facts['seconds'].get('build', 0.0):.1f} s"

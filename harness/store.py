@@ -1,9 +1,10 @@
 """The results folder: cells, artifacts and claims, written so that nothing half-made is ever read.
 
 cells/<key>/cell.json   one finished cell and what it was made from; its log and pictures beside it
-artifacts/<key>/        arrays.safetensors and facts.json of a fit or an asset
+artifacts/<key>/        arrays.safetensors, facts.json and files of a fit or an asset
 claims/<key>            locked by whoever makes that key; the lock dies with its process
 envs/<digest>.json      the software and machine that made cells
+suites/<digest>.json    which cells each suite was last made of
 tmp/                    work in progress, never read by another run
 """
 
@@ -13,6 +14,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import math
 import os
 import shutil
 import time
@@ -23,8 +25,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from harness import identity
 from harness.errors import UserError
+from harness.key import FORMAT, settings
 
 if TYPE_CHECKING:
     import torch
@@ -32,20 +34,26 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=msgspec.Struct)
 
 STATUSES = ("ok", "failed", "timeout", "oom", "crashed", "diverged", "skipped")
+LOG = "log.txt"
 
 
 class Measurement(msgspec.Struct, frozen=True, omit_defaults=True):
     """The value of one metric; `error` is its standard error over `n` examples where that is known."""
 
-    value: float
+    value: float | None
     error: float | None = None
     n: int | None = None
+
+    @property
+    def number(self) -> float:
+        """The value; not a number where JSON had no word for it."""
+        return math.nan if self.value is None else self.value
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One finished cell, whether it went well or not."""
 
-    format: int = identity.FORMAT
+    format: int = FORMAT
     key: str
     address: str
     fit: str
@@ -67,16 +75,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     limits: dict[str, float] = {}
     finished: float = 0.0
     accepted_from: str = ""
+    score_data: dict[str, str] = {}
+    assets: dict[str, str] = {}
+    """What it and its fit asked for, by key: the builders' names."""
 
     @property
     def dataset(self) -> str | None:
         return self.problem.get("dataset")
 
     @property
-    def params(self) -> dict[str, Any]:
-        """All parameters except the data set, as rows show them."""
-        merged = self.problem | self.score | self.parameters
-        return {name: value for name, value in merged.items() if name != "dataset"}
+    def settings(self) -> dict[str, Any]:
+        """Everything that the result depends on beside the seed, as of a `Cell`."""
+        return settings(self.method, self.problem, self.score, self.parameters)
 
 
 class _Sealed(msgspec.Struct):
@@ -100,9 +110,9 @@ class Damaged(Exception):
 class Store:
     """One results folder. Every write appears whole or not at all. Work in progress lies in `tmp`."""
 
-    def __init__(self, root: Path, tmp: Path | None = None) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self.tmp = tmp or root / "tmp"
+        self.tmp = root / "tmp"
 
     def cell_folder(self, key: str) -> Path:
         return self.root / "cells" / key
@@ -134,7 +144,7 @@ class Store:
         for old in folder.iterdir():
             if old.name != "cell.json":
                 shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
-        for item in sorted(beside.iterdir()) if beside else []:
+        for item in sorted(beside.iterdir()) if beside and beside.is_dir() else []:
             item.replace(folder / item.name)
         write_file(folder / "cell.json", _seal(record))
 
@@ -144,29 +154,29 @@ class Store:
     def has_artifact(self, key: str) -> bool:
         return (self.artifact(key) / "facts.json").is_file()
 
-    def write_artifact(self, key: str, arrays: dict[str, Any], facts: dict[str, Any]) -> None:
-        """Publish named arrays (tensors or numpy) and JSON facts under `key`, all at once."""
-        import safetensors.torch
+    def files(self, key: str) -> list[Path]:
+        """What the builder of an artifact wrote into its folder, its log apart."""
+        return sorted(path for path in self.artifact(key).glob("files/*") if path.name != LOG)
 
-        work = self.scratch(key)
-        content = safetensors.torch.save(_tensors(arrays))
-        write_file(work / "arrays.safetensors", content)
-        checksum = hashlib.sha256(content).hexdigest()
-        write_file(work / "facts.json", _seal(_Artifact(checksum, facts)))
-        self._place(work, key)
+    def publish(self, key: str, work: Path) -> None:
+        """Make the folder `work`, as `pack` left it, the artifact `key`. The caller holds the claim.
+
+        One that is there already is replaced, and stays if that fails.
+        """
+        target = self.artifact(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        old = self.tmp / f"{key}-{uuid.uuid4().hex[:8]}"
+        if target.exists():
+            target.rename(old)
+        work.rename(target)
+        _sync(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
 
     def copy_artifact(self, old: str, new: str) -> None:
         """Publish what is stored under `old` under `new` as well. The caller holds the claim on `new`."""
         work = self.scratch(new)
         shutil.copytree(self.artifact(old), work, dirs_exist_ok=True)
-        self._place(work, new)
-
-    def _place(self, work: Path, key: str) -> None:
-        target = self.artifact(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        work.rename(target)
-        _sync(target.parent)
+        self.publish(new, work)
 
     def read_artifact(self, key: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """The arrays (on the CPU) and facts of an artifact; raises `Damaged` if either is not as written."""
@@ -182,12 +192,21 @@ class Store:
             raise Damaged(f"{error.filename}: {error.strerror}") from None
         return safetensors.torch.load_file(arrays), artifact.facts
 
-    def is_asset(self, key: str) -> bool:
-        """Whether an artifact is an asset, which any cell may ask for, and not a method's fit."""
-        facts = self.artifact(key) / "facts.json"
+    def intact(self, key: str) -> bool:
+        """Whether an artifact is as it was written."""
+        facts, arrays = self.artifact(key) / "facts.json", self.artifact(key) / "arrays.safetensors"
         with contextlib.suppress(OSError, Damaged):
-            return "builder" in _unseal(facts, facts.read_bytes(), _Artifact).facts
+            artifact = _unseal(facts, facts.read_bytes(), _Artifact)
+            with arrays.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == artifact.arrays
         return False
+
+    def facts(self, key: str) -> dict[str, Any]:
+        """The facts of an artifact alone, whose arrays may be large; {} where there are none to read."""
+        path = self.artifact(key) / "facts.json"
+        with contextlib.suppress(OSError, Damaged):
+            return _unseal(path, path.read_bytes(), _Artifact).facts
+        return {}
 
     def discard(self, path: Path) -> None:
         """Delete a folder of this store, unless somebody is at work on it."""
@@ -204,16 +223,6 @@ class Store:
         folder = self.tmp / f"{name}-{uuid.uuid4().hex[:8]}"
         folder.mkdir(parents=True)
         return folder
-
-    @contextlib.contextmanager
-    def building(self, key: str) -> Iterator[None]:
-        """Hold the claim on `key`, waiting while another process does."""
-        claim = self._open_claim(key)
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(claim)
 
     def claim(self, key: str) -> int | None:
         """Take the claim on `key` if it is free: a descriptor to close when done, else None."""
@@ -233,7 +242,10 @@ class Store:
     def _open_claim(self, key: str) -> int:
         path = self.root / "claims" / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:  # the process's umask decides who else may write
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except PermissionError:  # a colleague's file; reading is enough to lock it
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def check_writable(self) -> None:
         """Raise a `UserError` now rather than after an hour of training."""
@@ -243,6 +255,8 @@ class Store:
             probe = self.scratch("probe")
             (probe / "byte").write_bytes(b"x" * 4096)
             shutil.rmtree(probe)
+            if (claim := self.claim("probe")) is not None:
+                self.release(claim)
         except OSError as error:
             raise explain(error, self.root) from None
 
@@ -252,13 +266,22 @@ class Store:
         return [path for path in self.root.glob("tmp/*") if path.stat().st_mtime < limit]
 
 
+def pack(work: Path, arrays: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Write named arrays (tensors or numpy) and JSON facts into the folder `work`, ready to be published."""
+    import safetensors.torch
+
+    content = safetensors.torch.save(_tensors(arrays))
+    write_file(work / "arrays.safetensors", content)
+    write_file(work / "facts.json", _seal(_Artifact(hashlib.sha256(content).hexdigest(), facts)))
+
+
 def explain(error: OSError, root: Path) -> UserError:
     """An operating system error on the results folder in a user's words."""
     if error.errno == errno.ENOSPC:
         return UserError(f"{root}: the disk is full; free some space and run again, finished cells are kept")
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return UserError(f"{root}: the results folder cannot be written; choose another with --results DIR")
-    if error.errno in (errno.ENOLCK, errno.ENOTSUP):
+    if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
         return UserError(f"{root}: this file system has no locks; choose another with --results DIR")
     return UserError(f"{error.filename or root}: {error.strerror or error}")
 

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import itertools
 import math
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import data, strict
+from harness import data, strict_yaml
 from harness.errors import UserError, did_you_mean
+from harness.key import settings
 from harness.registry import HOME, Method, Parameter, Registry, Task
-from harness.strict import Entry, Fault
+from harness.strict_yaml import Entry, Fault, InvalidFile, describe
 
 _BLOCK_KEYS = ("task", "methods", "seeds", "limits")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one cell may take before its process group is killed. Recorded, never part of a key."""
+    """What one job of a cell may take. Recorded, never part of a key.
+
+    Past `seconds` or `memory_gb` its process group is killed. `cpus` and `gpus` are the places it occupies:
+    a method with processes of its own says so; threads stay one, whatever it says. `gpus` counts where the
+    device is one.
+    """
 
     seconds: float = 600.0
     memory_gb: float = 8.0
+    cpus: int = 1
+    gpus: int = 1
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,9 @@ class Cell:
         return self.problem.get("dataset")
 
     @property
-    def params(self) -> dict[str, Any]:
-        """All parameters except the data set, as rows show them."""
-        merged = self.problem | self.score | self.parameters
-        return {name: value for name, value in merged.items() if name != "dataset"}
+    def settings(self) -> dict[str, Any]:
+        """Everything that the result depends on beside the seed: method, data set and all parameters."""
+        return settings(self.method, self.problem, self.score, self.parameters)
 
 
 @dataclass(frozen=True)
@@ -80,15 +88,19 @@ def bundled() -> list[str]:
 
 
 def load(path: Path, registry: Registry) -> Suite:
-    """Read and expand a suite. Raises `strict.InvalidFile` with all faults; then nothing has been run."""
+    """Read and expand a suite. Raises `InvalidFile` with all faults; then nothing has been run."""
     faults: list[Fault] = []
-    entry = strict.parse(path, faults)
-    file = strict.build(_File, entry, faults) or _salvage(entry)
-    if not file.cells and not faults:
-        faults.append(Fault(entry.value["cells"].line, "cells", "there is nothing to run"))
+    entry = strict_yaml.parse(path, faults)
+    file = strict_yaml.build(_File, entry, faults) or _salvage(entry)
+    reader = _Block(registry, faults)
+    if not file.cells:
+        reader.seeds(file.seeds)
+        reader.limits(file.limits)
+        if isinstance(entry.value, dict) and "cells" in entry.value and entry.value["cells"].value == []:
+            reader.fault(entry.value["cells"], "cells", "there is nothing to run")
     cells: dict[str, Cell] = {}
     for block in file.cells:
-        for cell in _Block(registry, faults).expand(block, file.seeds, file.limits):
+        for cell in reader.expand(block, file.seeds, file.limits):
             cells.setdefault(repr(cell), cell)
     for table in file.tables:
         if not (HOME / "suites" / "tables" / f"{table}.yaml").is_file():
@@ -96,7 +108,7 @@ def load(path: Path, registry: Registry) -> Suite:
             where = entry.value["tables"].line
             faults.append(Fault(where, "tables", f"no table {table!r}{did_you_mean(table, known)}"))
     if faults:
-        raise strict.InvalidFile(path, faults)
+        raise InvalidFile(path, faults)
     return Suite(path.stem, path, list(cells.values()), file.tables)
 
 
@@ -120,21 +132,20 @@ class _Block:
 
     def expand(self, block: Entry, seeds: Entry, limits: Entry) -> list[Cell]:
         if not isinstance(block.value, dict):
-            self.fault(block, "cells", f"expected keys and values, found {strict.describe(block)}")
+            self.fault(block, "cells", f"expected keys and values, found {describe(block)}")
             return []
         given = dict(block.value)
         task = self._task(block)
-        numbers = self._seeds(given.get("seeds", seeds))
-        bounds = self._limits(given.get("limits", limits))
+        numbers = self.seeds(given.get("seeds", seeds))
+        bounds = self.limits(given.get("limits", limits))
         methods = self._methods(block, task)
         if task is None:
             return []
         axes = {key: entry for key, entry in given.items() if key not in _BLOCK_KEYS}
-        settings = self._grid(axes, task.parameters, f"task {task.name}", block)
-        self._datasets(axes)
+        choices = self._grid(axes, task.parameters, f"task {task.name}", block)
         made = []
         for seed in numbers:
-            for setting in settings:
+            for setting in choices:
                 problem = {name: setting[name] for name in task.problem_parameters}
                 score = {name: setting[name] for name in task.score_parameters}
                 made += [
@@ -148,7 +159,7 @@ class _Block:
         if entry is None:
             self.fault(block, "task", "the key 'task' is missing")
         elif not isinstance(entry.value, str):
-            self.fault(entry, "task", f"expected text, found {strict.describe(entry)}")
+            self.fault(entry, "task", f"expected text, found {describe(entry)}")
         elif entry.value not in self.registry.tasks:
             self.fault(
                 entry, "task", f"unknown task {entry.value!r}{did_you_mean(entry.value, self.registry.tasks)}"
@@ -163,7 +174,7 @@ class _Block:
             self.fault(block, "methods", "the key 'methods' is missing")
             return []
         if not isinstance(listed.value, list):
-            self.fault(listed, "methods", f"expected a list of methods, found {strict.describe(listed)}")
+            self.fault(listed, "methods", f"expected a list of methods, found {describe(listed)}")
             return []
         if not listed.value:
             self.fault(listed, "methods", "an empty list leaves nothing to run")
@@ -187,9 +198,9 @@ class _Block:
                 return name, settings.value
             if settings.value is None:
                 return name, {}
-            self.fault(settings, name, f"expected parameters and values, found {strict.describe(settings)}")
+            self.fault(settings, name, f"expected parameters and values, found {describe(settings)}")
             return None, {}
-        found = f"{len(entry.value)} keys" if isinstance(entry.value, dict) else strict.describe(entry)
+        found = f"{len(entry.value)} keys" if isinstance(entry.value, dict) else describe(entry)
         self.fault(entry, "methods", f"expected a name or one 'name: {{parameters}}', found {found}")
         return None, {}
 
@@ -201,33 +212,21 @@ class _Block:
             )
         return known.get(name)
 
-    def _seeds(self, entry: Entry) -> list[int]:
+    def seeds(self, entry: Entry) -> list[int]:
         items = entry.value if isinstance(entry.value, list) else [entry]
         if not items:
             self.fault(entry, "seeds", "an empty list leaves nothing to run")
         for item in items:
             if type(item.value) is not int or item.value < 0:
-                self.fault(item, "seeds", f"expected whole numbers from 0, found {strict.describe(item)}")
+                self.fault(item, "seeds", f"expected whole numbers from 0, found {describe(item)}")
         return [item.value for item in items]
 
-    def _limits(self, entry: Entry) -> Limits:
-        limits = strict.build(Limits, entry, self.faults, "limits") or Limits()
+    def limits(self, entry: Entry) -> Limits:
+        limits = strict_yaml.build(Limits, entry, self.faults, "limits") or Limits()
         for name, value in vars(limits).items():
-            if not 0 < value < math.inf:
+            if not (0 < value < math.inf or (name == "gpus" and value == 0)):
                 self.fault(entry.value[name], name, f"expected a positive number, found {value}")
         return limits
-
-    def _datasets(self, axes: dict[str, Entry]) -> None:
-        entry = axes.get("dataset")
-        if entry is None:
-            return
-        for item in entry.value if isinstance(entry.value, list) else [entry]:
-            if isinstance(item.value, str) and item.value not in data.names():
-                self.fault(
-                    item,
-                    "dataset",
-                    f"unknown data set {item.value!r}{did_you_mean(item.value, data.names())}",
-                )
 
     def _grid(
         self, axes: dict[str, Entry], parameters: dict[str, Parameter], owner: str, where: Entry
@@ -236,7 +235,8 @@ class _Block:
         choices: list[list[dict[str, Any]]] = []
         named: set[str] = set()
         for key, entry in axes.items():
-            names = [name.strip() for name in key.split(",")]
+            # Python reads the names of parameters so, whatever letters their authors typed.
+            names = [unicodedata.normalize("NFKC", name.strip()) for name in key.split(",")]
             unknown = [name for name in names if name not in parameters]
             for name in unknown:
                 self.fault(entry, name, f"{owner} has no such parameter{did_you_mean(name, parameters)}")
@@ -271,7 +271,16 @@ class _Block:
         ]
 
     def _value(self, parameter: Parameter, entry: Entry) -> Any:
-        value = strict.convert(parameter.hint, entry, self.faults, parameter.name)
-        if isinstance(value, float) and value - value != 0:
-            self.fault(entry, parameter.name, "must be finite")
+        before = len(self.faults)
+        value = strict_yaml.convert(parameter.hint, entry, self.faults, parameter.name)
+        if len(self.faults) == before and (fault := parameter.fault(value)):
+            self.fault(entry, parameter.name, fault)
+        if parameter.names_data and isinstance(value, str) and value not in data.names():
+            hint = did_you_mean(value, data.names())
+            self.fault(entry, parameter.name, f"unknown data set {value!r}{hint}")
         return value
+
+
+def named_data(parameters: dict[str, Parameter], values: dict[str, Any]) -> list[str]:
+    """The data sets that `values` of these parameters name."""
+    return sorted({values[n] for n, word in parameters.items() if word.names_data and values[n]})

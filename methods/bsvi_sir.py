@@ -1,20 +1,25 @@
 """Buffered stochastic variational inference with one sampled index."""
 
+from typing import Annotated
+
+from torch import Tensor
+
 import harness
-from harness.kit.inference import choose, refine
+from harness.studies.likelihood import Problem
+from harness.studies.likelihood.inference import choose, refine
 
 
 @harness.method(task="likelihood", cite="Shu, Bui, Whang, Ermon, AISTATS 2019, arXiv 1902.10294")
 def bsvi_sir(
-    problem,
-    run,
+    problem: Problem,
+    run: harness.Run,
     *,
-    k: int = 10,
-    step: float = 0.02,
-    step_clip: float = 5.0,
-    pi_rate: float = 0.0,
-    learning_rate: float = 3e-3,
-):
+    k: Annotated[int, "[1, inf)"] = 10,
+    step: Annotated[float, "(0, inf)"] = 0.02,
+    step_clip: Annotated[float, "(0, inf)"] = 5.0,
+    pi_rate: Annotated[float, "[0, 1]"] = 0.0,
+    learning_rate: Annotated[float, "(0, inf)"] = 3e-3,
+) -> dict[str, Tensor]:
     """BSVI at the cost of SVI: the decoder learns from one draw per datum, resampled from the buffer.
 
         i ~ π_i w_i / sum_j π_j w_j;   the decoder ascends ln w_i
@@ -23,10 +28,10 @@ def bsvi_sir(
     and `pi_rate`, are as in `bsvi`.
     """
     model = problem.model()
-    noise = problem.generator("noise")
+    noise = run.generator("noise")
     pi = next(model.parameters()).new_full((k, 1), 1 / k)
 
-    def update(x, beta):
+    def update(x: Tensor, beta: float) -> Tensor:
         q = model.encode(x)
         tape = model.tape(x, keep=k)
         path = refine(tape, q, k, noise, step=step, clip=step_clip, beta=beta)

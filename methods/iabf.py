@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 import harness
-from harness.kit.code_networks import CodeNetworks, log_likelihood
-from harness.kit.code_training import train
-from harness.kit.noisy_codes import NoisyCode
-from harness.kit.vimco import surrogate
+from harness.studies.coding import Problem
+from harness.studies.coding.networks import CodeNetworks, log_likelihood
+from harness.studies.coding.noisy_codes import NoisyCode
+from harness.studies.coding.training import train
+from harness.studies.coding.vimco import surrogate
 
 
 @harness.method(
@@ -19,14 +20,14 @@ from harness.kit.vimco import surrogate
     cite="Song et al. Infomax neural joint source-channel coding via adversarial bit flip. AAAI 2020",
 )
 def iabf(
-    problem: Any,
-    run: Any,
+    problem: Problem,
+    run: harness.Run,
     *,
-    steps: int = 1000,
-    samples: int = 5,
-    flips: int = 7,
-    infomax: float = 0.01,
-    adversarial: float = 0.1,
+    steps: Annotated[int, "[1, inf)"] = 1000,
+    samples: Annotated[int, "[2, inf)"] = 5,
+    flips: Annotated[int, "[0, inf)"] = 7,
+    infomax: Annotated[float, "[0, inf)"] = 0.01,
+    adversarial: Annotated[float, "[0, inf)"] = 0.1,
 ) -> dict[str, Tensor]:
     """NECST's bound, plus `infomax` · I(x; bits), less `adversarial` · (loss after the worst `flips` flips).
 

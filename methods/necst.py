@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 
 import harness
-from harness.kit.code_networks import CodeNetworks, log_likelihood
-from harness.kit.code_training import train
-from harness.kit.noisy_codes import NoisyCode
-from harness.kit.vimco import surrogate
+from harness.studies.coding import Problem
+from harness.studies.coding.networks import CodeNetworks, log_likelihood
+from harness.studies.coding.noisy_codes import NoisyCode
+from harness.studies.coding.training import train
+from harness.studies.coding.vimco import surrogate
 
 
 @harness.method(
@@ -18,11 +19,11 @@ from harness.kit.vimco import surrogate
     cite="Choi, Tatwawadi, Grover, Weissman, Ermon. Neural joint source-channel coding. ICML 2019",
 )
 def necst(
-    problem: Any,
-    run: Any,
+    problem: Problem,
+    run: harness.Run,
     *,
-    steps: int = 1000,
-    samples: int = 5,
+    steps: Annotated[int, "[1, inf)"] = 1000,
+    samples: Annotated[int, "[2, inf)"] = 5,
     objective: Literal["paper", "released"] = "paper",
 ) -> dict[str, Tensor]:
     """Maximise E ln mean_k p(x | y_k) over received words y_k ~ q(y | x), k = 1 .. samples, by VIMCO.

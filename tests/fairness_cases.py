@@ -6,8 +6,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from harness.run import Run
-from harness.tasks import fairness as task
+from harness.context import Run
+from harness.studies.fairness import task
 
 ROOT = Path(__file__).resolve().parent.parent
 METHODS = (

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from harness.kit.autoencoder import Autoencoder
 from harness.kit.latent import Gaussian
 from harness.kit.likelihoods import Bernoulli, DiscretisedLogistic
-from harness.kit.tape import AutogradTape
+from harness.studies.likelihood.autoencoder import Autoencoder
+from harness.studies.likelihood.tape import AutogradTape
 
 ROOT = Path(__file__).resolve().parent.parent
 METHODS = ("vae", "iwae", "dreg", "vr_iwae", "svi", "bsvi", "bsvi_sir")
@@ -33,7 +33,7 @@ class Caught:
 
     def __init__(self, model: nn.Module, name: str, **parameters: float) -> None:
         self.network = model
-        method(name)(self, None, **parameters)
+        method(name)(self, self, **parameters)  # its own run context: all that is asked of one is `generator`
 
     def model(self) -> nn.Module:
         return self.network

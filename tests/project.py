@@ -24,12 +24,6 @@ TASK = '''
 """Guess the mean of a data set."""
 
 import harness
-from harness.kit import toy
-
-METRICS = (
-    harness.Metric("distance", unit="1", direction="lower", kind="quality", tolerance=0.1),
-    harness.Metric("spread", unit="1", direction="none", kind="quality"),
-)
 
 
 class Problem:
@@ -38,9 +32,21 @@ class Problem:
 
 
 @harness.task
-def guess(run, *, dataset: str | None = None, scale: float = 1.0):
+def guess(run, *, dataset: harness.DataSet | None = None, scale: float = 1.0):
     """The problem."""
     return Problem(run, scale)
+'''
+
+SCORE = '''
+"""How far a guess is from the mean."""
+
+import harness
+from harness.kit import toy
+
+METRICS = (
+    harness.Metric("distance", unit="1", direction="lower", kind="quality", tolerance=0.1),
+    harness.Metric("spread", unit="1", direction="none", kind="quality"),
+)
 
 
 @harness.score
@@ -86,6 +92,14 @@ cells:
     methods:
       - mean: {shift: [0.0, 1.0]}
       - other
+"""
+
+
+HEARING = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
@@ -146,8 +160,12 @@ class Project:
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A command in a session of its own, which hears the signals that a terminal's would.
+
+        A shell ignores SIGINT in what it starts in the background, and children inherit that.
+        """
         return subprocess.Popen(
-            self.command(*arguments),
+            [sys.executable, "-c", HEARING, *self.command(*arguments)],
             cwd=self.root,
             env=self.variables(),
             stdout=subprocess.PIPE,
@@ -189,10 +207,12 @@ def make(root: Path) -> Project:
     shutil.copytree(
         ROOT / "harness", root / "harness", ignore=shutil.ignore_patterns("__pycache__", "bundled")
     )
-    for path in (root / "harness" / "tasks").glob("[!_]*"):
-        path.unlink() if path.is_file() else shutil.rmtree(path)
+    for study in (root / "harness" / "studies").glob("[!_]*"):
+        shutil.rmtree(study)
     project = Project(root)
-    project.write("harness/tasks/guess.py", TASK)
+    project.write("harness/studies/guess/__init__.py", "")
+    project.write("harness/studies/guess/task.py", TASK)
+    project.write("harness/studies/guess/score.py", SCORE)
     project.write("harness/kit/toy.py", KIT)
     for name, text in METHODS.items():
         project.write(f"methods/{name}", text)

@@ -4,8 +4,9 @@ import subprocess
 
 import pytest
 
-from harness import bench, compare, render
+from harness import bench, compare
 from harness.errors import UserError
+from harness.views import render
 
 STAND_IN = """
 import json, math, sys
@@ -19,7 +20,7 @@ if sys.argv[1] == "run":
     sys.exit("cells failed" if SPEED < 0 else 0)
 done = len(calls.read_text().splitlines())
 noise = 1 + NOISE * math.sin(7 * done * done)
-row = {"task": "t", "dataset": None, "method": "m", "params": "{}", "origin": "measured", "seed": 0}
+row = {"task": "t", "dataset": None, "method": "m", "settings": "{}", "origin": "measured", "seed": 0}
 print(json.dumps([
     row | {"metric": "update_seconds", "value": 0.01 * SPEED * math.exp(DRIFT * done) * noise},
     row | {"metric": "iw500", "value": -9.0},

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness import registry, suite, table
+from harness import registry, suite
 from harness.registry import HOME
+from harness.views import table
 
 SUITES = sorted((HOME / "suites").glob("*.yaml"))
 TABLES = sorted((HOME / "suites" / "tables").glob("*.yaml"))

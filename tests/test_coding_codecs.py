@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness.kit import codecs, separate
+from harness.studies.coding import codecs, separate
 
 
 def digits(count: int, side: int = 28) -> np.ndarray:
@@ -138,7 +138,7 @@ def test_unknown_codec_and_charge_are_named():
 
 def test_ideal_code_charges_the_slides_factors():
     """Bits per source bit at eps .05, .1, .2, .3 and .4."""
-    from harness.kit.channels import capacity_bsc
+    from harness.kit.ldpc.channels import capacity_bsc
 
     for eps, factor in [(0.05, 1.401), (0.1, 1.883), (0.2, 3.596), (0.3, 8.424), (0.4, 34.42)]:
         assert separate.ideal(np.array([1.0]), capacity_bsc(eps))[0] == pytest.approx(factor, rel=5e-4)

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import harness
-from harness.run import Run
-from harness.tasks import decoding as task
+from harness.context import Run
+from harness.studies.coding.decoding import score as scoring_file
+from harness.studies.coding.decoding import task
 
 
 @pytest.fixture
@@ -58,21 +59,21 @@ def test_slow_calls_are_timed_in_fewer_rounds(monkeypatch):
 def test_scores_are_medians_per_image(run):
     problem = task.decoding(run, bits=60, batch=8, words=10)
     seconds = torch.tensor([[0.02, 0.0016], [0.04, 0.0016], [0.03, 0.0016]], dtype=torch.float64)
-    found = task.score(problem, {"batch": torch.tensor([2, 8]), "seconds": seconds}, run)
+    found = scoring_file.score(problem, {"batch": torch.tensor([2, 8]), "seconds": seconds}, run)
     assert found["images_per_second"] == pytest.approx(2 / 0.03)
     assert found["spread"] == pytest.approx(0.02 / 0.03)
     assert found["necst_speedup"] == pytest.approx(0.015 / 0.0002)
     assert (found["one_order"], found["two_orders"]) == (1, 0) and "frame_error_rate" not in found
     counted = {"batch": torch.tensor([2, 8]), "seconds": seconds, "errors": torch.tensor([3, 100, 0])}
-    rate = task.score(problem, counted, run)
+    rate = scoring_file.score(problem, counted, run)
     assert rate["frame_error_rate"].value == 0.03 and rate["frame_error_rate"].n == 100
     assert (rate["frames"], rate["stopped_by_errors"]) == (100, 0)
 
 
 def test_no_error_seen_is_not_no_doubt():
     """Wilson's half-width for 0 of 100 is .0185, for 50 of 100 .0962 (95 %)."""
-    assert 1.96 * task.doubt(0, 100) == pytest.approx(0.0185, abs=1e-4)
-    assert 1.96 * task.doubt(50, 100) == pytest.approx(0.0962, abs=1e-4)
+    assert 1.96 * scoring_file.doubt(0, 100) == pytest.approx(0.0185, abs=1e-4)
+    assert 1.96 * scoring_file.doubt(50, 100) == pytest.approx(0.0962, abs=1e-4)
 
 
 def test_errors_are_counted_until_the_budget_or_the_errors_end(run):
@@ -86,7 +87,7 @@ def test_errors_are_counted_until_the_budget_or_the_errors_end(run):
 def test_the_neural_decoder_keeps_up_with_itself(run):
     problem = task.decoding(run, bits=60, batch=64)
     arrays = method_files.load("methods", "neural_decoders").necst(problem, run)
-    assert task.score(problem, arrays, run)["necst_speedup"] == pytest.approx(1, rel=0.5)
+    assert scoring_file.score(problem, arrays, run)["necst_speedup"] == pytest.approx(1, rel=0.5)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +117,6 @@ def test_what_cannot_run_here_is_skipped_or_named(run, monkeypatch):
     if not torch.cuda.is_available():
         with pytest.raises(harness.Skip, match="no CUDA GPU here"):
             task.decoding(run, device="cuda")
-    with pytest.raises(ValueError, match="batch is 0"):
-        task.decoding(run, batch=0)
     problem = task.decoding(run, bits=60, channel="bec", eps=0.1)
     peers = {name: method_files.load("baselines", name) for name in ("ldpc_package", "sionna", "pyldpc")}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

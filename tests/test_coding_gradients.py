@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.kit import channels
-from harness.kit.code_networks import CodeNetworks, log_likelihood
-from harness.kit.noisy_codes import BinaryChannel, NoisyCode, straight_through
-from harness.kit.vimco import learning_signal, log_mean_exp, surrogate
+from harness.kit.ldpc import channels
+from harness.kit.log_space import log_mean_exp
+from harness.studies.coding.networks import CodeNetworks, log_likelihood
+from harness.studies.coding.noisy_codes import BinaryChannel, NoisyCode, straight_through
+from harness.studies.coding.vimco import learning_signal, surrogate
 
 BITS = 4
 LOGITS = torch.tensor([[0.3, -1.2, 2.0, 0.0]], dtype=torch.float64)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness import published, registry, suite, table
+from harness import published, registry, suite
 from harness.registry import HOME
+from harness.views import table
 
 TABLES = ["necst-distortion", "necst-bits", "necst-mismatch", "necst-classifiers", "necst-speed"]
 
@@ -54,14 +55,12 @@ def test_quick_needs_no_files_and_no_slow_peer(found):
 
 
 def test_published_numbers_are_the_classifiers_and_the_speed():
-    rows = [
-        row for row in published.rows(HOME / "results" / "published") if row["suite"].startswith("necst-")
-    ]
-    assert len(rows) == 3 * 2 * 8 + 1 and {row["source"] for row in rows} == {"slides"}
+    rows = [row for row in published.rows(HOME / "results" / "published") if row.suite.startswith("necst-")]
+    assert len(rows) == 3 * 2 * 8 + 1 and {row.source for row in rows} == {"slides"}
     by_table = {
-        name: [row for row in rows if row["suite"] == name] for name in ("necst-classifiers", "necst-speed")
+        name: [row for row in rows if row.suite == name] for name in ("necst-classifiers", "necst-speed")
     }
-    assert [row["value"] for row in by_table["necst-speed"]] == [100]
+    assert [row.value for row in by_table["necst-speed"]] == [100]
     specs = [table.load(HOME / "suites" / "tables" / f"{name}.yaml") for name in by_table]
     for spec, listed in zip(specs, by_table.values(), strict=True):
-        assert {row["metric"] for row in listed} == {c.published for c in spec.columns if c.published}
+        assert {row.metric for row in listed} == {c.published for c in spec.columns if c.published}

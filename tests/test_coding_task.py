@@ -10,17 +10,17 @@ import torch
 from method_files import load
 from PIL import Image
 
-from harness.declare import Estimate
-from harness.kit import distortion as measure
-from harness.kit.code_networks import CodeNetworks
-from harness.kit.ldpc import regular_code
-from harness.kit.noisy_codes import BinaryChannel
-from harness.kit.schemes import LearnedCode, ProtectedCode
-from harness.run import Run
-from harness.tasks import _coding_codes as codes
-from harness.tasks import _coding_images as images
-from harness.tasks import _coding_score as scoring
-from harness.tasks import coding as task
+from harness.authoring import Estimate
+from harness.context import Run
+from harness.kit.ldpc.code import regular_code
+from harness.studies.coding import distortion as measure
+from harness.studies.coding import features as codes
+from harness.studies.coding import images, rivals, task
+from harness.studies.coding import measures as scoring
+from harness.studies.coding import score as scoring_file
+from harness.studies.coding.networks import CodeNetworks
+from harness.studies.coding.noisy_codes import BinaryChannel
+from harness.studies.coding.schemes import LearnedCode, ProtectedCode
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def values(found: dict[str, float | Estimate]) -> dict[str, float]:
 def scores(
     run: Run, problem: task.Problem, arrays: dict[str, torch.Tensor], **parameters
 ) -> dict[str, float]:
-    return values(task.score(problem, arrays, run, **parameters))
+    return values(scoring_file.score(problem, arrays, run, **parameters))
 
 
 # --- distortion
@@ -177,7 +177,7 @@ def test_files_arrive_or_are_the_mean_image(run):
     assert found["images_lost"] == 0.5
     assert found["l2"] == pytest.approx(found["l2_floor"] / 2, rel=1e-5)
     with pytest.raises(ValueError, match=r"made for eps 0\.0, not 0\.2"):
-        task.score(problem, arrays, run, test_eps=0.2)
+        scoring_file.score(problem, arrays, run, test_eps=0.2)
 
 
 @pytest.mark.parametrize("name", ["codec_ideal", "codec_ldpc"])
@@ -272,16 +272,23 @@ def test_bits_that_separate_coding_needs(tmp_path):
     """Lossless pixels: capacity scales the ideal code's bits; real codes need more; nothing costs nothing."""
     built = {}
 
-    def assets(builder, parameters):
+    def assets(wanted):
+        return [one(builder, parameters) for builder, parameters in wanted]
+
+    def one(builder, parameters):
         key = (builder.__name__, *parameters.values())
         return built.setdefault(key, built.get(key) or builder(run, **parameters))
+
+    def separate(channel, found):
+        gathered = rivals.gather(problem.images, channel, scoring.compared(problem.images), run)
+        return scoring.separate_bits(problem, channel, run, found, gathered)
 
     run = Run(seed=0, folder=tmp_path, assets=assets)
     problem = task.coding(run, dataset="digits", bits=64, eps=0.0, test_images=12)
     lossless = {"l1": Estimate(0.0, 0.0, 12), "bits": 64.0}
     noisy = BinaryChannel("bsc", 0.1)
-    clean = scoring.separate_bits(problem, problem.channel, run, lossless)
-    dearer = scoring.separate_bits(problem, noisy, run, lossless)
+    clean = separate(problem.channel, lossless)
+    dearer = separate(noisy, lossless)
     real = {"jpeg_ldpc_bits", "best_ldpc_bits"}
     assert clean["jpeg_scan_bits"] < clean["jpeg_stripped_bits"] < clean["jpeg_file_bits"]
     for name in clean.keys() - real:
@@ -290,7 +297,7 @@ def test_bits_that_separate_coding_needs(tmp_path):
     assert all(dearer[name] > clean[name] for name in real)
     floor = float(measure.floor(problem.images.x_train, problem.images.x_test, binary=True).l1.mean())
     blind = {"l1": Estimate(floor + 1e-4, 0.0, 12), "bits": 64.0}
-    assert scoring.separate_bits(problem, BinaryChannel("bsc", 0.5), run, blind)["jpeg_scan_bits"] == 0
+    assert separate(BinaryChannel("bsc", 0.5), blind)["jpeg_scan_bits"] == 0
     assert (tmp_path / "separate.png").stat().st_size > 1000
     assert (
         (tmp_path / "separate.csv").read_text().startswith("scheme,channel_bits,distortion\nthis code,64.0,")
@@ -305,8 +312,6 @@ def test_bits_that_separate_coding_needs(tmp_path):
     [
         ({"eps": 0.6}, r"eps is 0\.6"),
         ({"eps": -0.01}, r"eps is -0\.01"),
-        ({"bits": 0}, "bits is 0"),
-        ({"test_images": 0}, "test_images is 0"),
     ],
 )
 def test_impossible_settings_are_named(run, parameters, message):
@@ -336,8 +341,9 @@ def test_other_misuse_is_named(run):
     with pytest.raises(ValueError, match="random_bits has no pictures"):
         bits.images.pictures()
     with pytest.raises(ValueError, match="draws is 3"):
-        task.score(bits, {"prior": torch.full((50,), 0.5)}, run, draws=3)
-    assert scoring.separate_bits(bits, bits.channel, run, {}) == {}
+        scoring_file.score(bits, {"prior": torch.full((50,), 0.5)}, run, draws=3)
+    found = scoring_file.score(bits, {"prior": torch.full((50,), 0.5)}, run, separate=True)
+    assert not any(name.startswith("jpeg") for name in found)  # rows of bits are no pictures
     with pytest.raises(ValueError, match="sends 64 bits, one a pixel: set bits: 64, not 20"):
         load("baselines", "uncoded").uncoded(task.coding(run, dataset="digits", bits=20), run)
     gray = task.coding(run, dataset="digits", binary=False)
@@ -354,9 +360,9 @@ def test_binary_mnist_is_sampled_and_the_rest_rounded():
     assert images.evenly(4, 10).tolist() == [0, 2, 5, 7] and images.evenly(99, 3).tolist() == [0, 1, 2]
 
 
-def test_validation_rows_are_the_last_and_taken_away():
-    found = images.load("digits", True, 50)
+def test_validation_rows_are_the_last_and_taken_away(run):
+    found = images.load(run, "digits", True, 50)
     assert len(found.x_train) == 1437 - 143 and len(found.x_valid) == 143 and len(found.x_test) == 50
     assert len(found.y_train) == len(found.x_train) and len(found.y_test) == 50
-    made = images.load("random_bits", True, 5000)
+    made = images.load(run, "random_bits", True, 5000)
     assert (len(made.x_train), len(made.x_valid), len(made.x_test)) == (5000, 1000, 1000)

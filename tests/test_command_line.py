@@ -25,7 +25,7 @@ cells:
 """
 TABLE = "{title: Best, task: guess, columns: [{metric: distance}], headline: distance, within: [scale]}\n"
 HEAVY = ("torch", "numpy", "pandas", "sklearn", "scipy", "matplotlib")
-COLUMNS = {"suite", "task", "dataset", "method", "params", "seed", "metric", "value", "unit", "status"}
+COLUMNS = {"suite", "task", "dataset", "method", "settings", "seed", "metric", "value", "unit", "status"}
 COLUMNS |= {"origin", "key"}
 VERBS = (
     "plan",
@@ -103,8 +103,10 @@ def test_plan(ran: Project) -> None:
         ("mean", 0, "hit"),
         ("other", 0, "hit"),
     ]
-    assert set(planned[0]) == {"key", "status", "reason", "task", "dataset", "method", "params", "seed"}
-    assert planned[1]["params"] == {"scale": 1.0, "power": 1, "shift": 1.0, "name": "x", "again": False}
+    named = {"key", "status", "reason", "task", "dataset", "method", "settings", "seed", "assets"}
+    assert set(planned[0]) == named
+    own = {"shift": 1.0, "name": "x", "again": False}
+    assert planned[1]["settings"] == own | {"scale": 1.0, "power": 1, "method": "mean"}
     assert len({cell["key"] for cell in planned}) == 8
 
 
@@ -123,7 +125,7 @@ def test_rows_is_the_long_table_in_three_formats(ran: Project) -> None:
     assert {row["origin"] for row in rows} == {"measured"}
     spread = next(row for row in rows if row["metric"] == "spread")
     assert (spread["value"], spread["error"], spread["n"], spread["unit"]) == (1.5, 0.5, 10, "1")
-    assert json.loads(spread["params"])["name"] == "x"
+    assert json.loads(spread["settings"])["name"] == "x"
     skipped = [row for row in rows if row["status"] == "skipped"]
     assert [(row["metric"], row["value"], row["reason"]) for row in skipped] == [
         ("", None, "its peer is not installed")

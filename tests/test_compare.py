@@ -4,16 +4,16 @@ import itertools
 import json
 import math
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_rows import rows
 
-from harness import compare, render
+from harness import compare
 from harness.compare import judge
 from harness.errors import UserError
-from harness.identity import canonical
-from harness.rows import COLUMNS
+from harness.key import canonical
+from harness.views import render
 
 METRICS = {
     "iw500": {"direction": "higher", "kind": "quality", "tolerance": 0.5},
@@ -39,7 +39,7 @@ def cell(method, seed, status="ok", *, k=10, dataset="omniglot", **metrics):
 
 
 def frame(*cells):
-    return pd.DataFrame(list(itertools.chain(*cells)), columns=COLUMNS)
+    return rows(itertools.chain(*cells))
 
 
 def freeze(made, path):
@@ -226,7 +226,7 @@ def test_only_the_same_settings_and_seeds_are_paired(tmp_path):
 def test_today_s_tolerance_counts(tmp_path):
     then, now = (frame(*[cell("svi", s, iw500=value) for s in range(3)]) for value in (1.0, 0.0))
     assert outcomes(verdicts(tmp_path, then, now)) == {"iw500": "regressed"}
-    now["tolerance"] = 2.0
+    now = [row._replace(tolerance=2.0) for row in now]
     assert outcomes(verdicts(tmp_path, then, now)) == {"iw500": "ok"}
 
 

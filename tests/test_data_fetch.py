@@ -16,7 +16,8 @@ from made_up import CONTENT, declaring, empty_folders, everything_in, failure, p
 import harness.datasets
 from harness import data
 from harness.data import downloads
-from harness.data.sources import Address, Debian, Installed, Npm, SourceError
+from harness.data.errors import SourceError
+from harness.data.sources import Address, Debian, Installed, Npm
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ from made_up import (
 from harness import data
 from harness.data import downloads
 from harness.data.archives import DAMAGED, open_member
-from harness.data.sources import Debian, File, Npm, PyPI, SourceError
+from harness.data.errors import SourceError
+from harness.data.sources import Debian, File, Npm, PyPI
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -49,3 +50,23 @@ def test_links_inside_the_project_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def test_the_toy_study_runs_as_its_page_says(project: Project) -> None:
+    for info, text in blocks(ROOT / "docs" / "adding-a-study.md"):
+        if name := re.search(r"file=(\S+)", info):
+            project.write(name[1], text)
+    done = project.run("suites/coin.yaml")
+    assert "6 cells: 6 ok" in done.stdout, done.stdout + done.stderr
+    pictures = list(project.root.glob("results/cells/*/tosses.png"))
+    assert len(pictures) == 6
+    told = project.harness("show", pictures[0].parent.name).stdout
+    assert "coin(seed=0) built in" in told and "tosses.png" in told
+    logs = [path.read_text() for path in project.root.glob("results/artifacts/*/files/log.txt")]
+    assert sum("a coin is minted" in text for text in logs) == 1
+    fits = {path.name for path in project.root.glob("results/artifacts/*")}
+    project.edit("harness/studies/coin/score.py", "abs(float(", "abs(0 + float(")
+    reasons = {(cell["status"], cell["reason"]) for cell in project.plan("suites/coin.yaml")}
+    assert reasons == {("miss", "code: harness/studies/coin/score.py")}
+    assert "6 ran now" in project.run("suites/coin.yaml").stdout
+    assert {path.name for path in project.root.glob("results/artifacts/*")} == fits

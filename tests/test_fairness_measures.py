@@ -15,10 +15,16 @@ from scipy.stats import gaussian_kde
 import harness
 from harness import data
 from harness.datasets import synthetic_gaussian as gaussian
-from harness.kit import fair_constraints, fair_gaps
-from harness.kit.fair_audit import AUDITORS, _judge, audit
-from harness.kit.fair_information import Codes, kernel_information, neural_information, normal_log_density
-from harness.tasks._fairness_score import broken
+from harness.studies.fairness import constraints as fair_constraints
+from harness.studies.fairness import gaps as fair_gaps
+from harness.studies.fairness.audit import AUDITORS, _judge, audit
+from harness.studies.fairness.information import (
+    Codes,
+    kernel_information,
+    neural_information,
+    normal_log_density,
+)
+from harness.studies.fairness.measures import broken
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -12,12 +12,12 @@ import torch
 from fairness_cases import METHODS, ROOT, SCORE, method, problem
 
 from harness import data
+from harness.context import Run
 from harness.datasets import synthetic_gaussian as gaussian
 from harness.errors import UserError
-from harness.run import Run
-from harness.tasks import fairness as task
+from harness.studies.fairness import score as scoring_file
 
-DECLARED = {metric.name for metric in task.METRICS}
+DECLARED = {metric.name for metric in scoring_file.METRICS}
 SPENT = {"runs", "gradient_steps", "train_seconds"}
 
 
@@ -54,7 +54,7 @@ def test_every_method_runs_repeatably_and_is_scored(tmp_path, name):
     for key, array in arrays.items():
         if key != "seconds":
             assert torch.equal(torch.as_tensor(array), torch.as_tensor(second[key])), key
-    scores = task.score(prepared, arrays, prepared.run, **SCORE)
+    scores = scoring_file.score(prepared, arrays, prepared.run, **SCORE)
     assert scores.keys() | prepared.run.measurements.keys() <= DECLARED
     assert (tmp_path / "tradeoff.png").stat().st_size > 5000
     trained = name not in ("raw_features", "pure_noise")
@@ -68,7 +68,7 @@ def test_every_method_runs_repeatably_and_is_scored(tmp_path, name):
 
 def test_every_declared_metric_is_made_by_somebody(tmp_path):
     prepared = problem(tmp_path)
-    scores = task.score(prepared, method("lmifr")(prepared, prepared.run), prepared.run, **SCORE)
+    scores = scoring_file.score(prepared, method("lmifr")(prepared, prepared.run), prepared.run, **SCORE)
     assert scores.keys() | prepared.run.measurements.keys() == DECLARED
 
 
@@ -124,8 +124,6 @@ def test_sensitive_attributes_become_groups_and_leave_the_features(tmp_path, mon
         ({"sensitive": "sexx"}, "sensitive: 'adult' has no attribute 'sexx' (did you mean 'sex'?)"),
         ({"constraints": "c1 < 10, c2"}, "c2 needs an epsilon in nats, as in 'c2 < 0.1'"),
         ({"constraints": "c2 < -1"}, "the epsilon of c2 is -1; it must be above 0"),
-        ({"steps": 0}, "steps: 0 must be at least 1"),
-        ({"cooling": 1.5}, "cooling: 1.5 is not a share of the steps"),
     ],
 )
 def test_bad_input_is_told(tmp_path, monkeypatch, settings, complaint):
@@ -172,7 +170,9 @@ def test_a_known_linear_code_is_scored_by_its_closed_forms(tmp_path):
         drawn = torch.randn(mean.shape, generator=Run(seed=0, folder=tmp_path).stream(part))
         arrays |= {f"mean_{part}": mean, f"scale_{part}": torch.full_like(mean, noise)}
         arrays[f"z_{part}"] = mean + noise * drawn
-    scores = task.score(prepared, arrays, prepared.run, audit_rows=2000, density_rows=3000, density_steps=150)
+    scores = scoring_file.score(
+        prepared, arrays, prepared.run, audit_rows=2000, density_rows=3000, density_steps=150
+    )
     truth = gaussian.expressiveness(gain, noise)
     for name in ("mi_xz_u_kde", "mi_xz_u_neural"):
         assert scores[name].value == pytest.approx(truth, abs=3 * scores[name].error + 0.05)
@@ -189,7 +189,7 @@ def test_an_impossible_code_is_marked(tmp_path):
         told = 4 * rows.u  # z gives u away, while its posterior claims to be the prior
         arrays |= {f"mean_{part}": torch.zeros_like(told), f"scale_{part}": torch.ones_like(told)}
         arrays[f"z_{part}"] = told
-    scores = task.score(prepared, arrays, prepared.run, **SCORE)
+    scores = scoring_file.score(prepared, arrays, prepared.run, **SCORE)
     assert scores["invariants_violated"] >= 1
 
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence
 
-from harness.kit.fair_autoencoder import Bits, FairAutoencoder, Numbers, draw
-from harness.kit.fair_networks import NARROW, Adam, Networks
-from harness.kit.fair_rows import Batch, Notion, Rows, minibatches
-from harness.kit.fair_training import Budget, DualAscent, Fixed, train
+from harness.studies.fairness.autoencoder import Bits, FairAutoencoder, Numbers, draw
+from harness.studies.fairness.networks import NARROW, Adam, Networks
+from harness.studies.fairness.people import Batch, Notion, Rows, minibatches
+from harness.studies.fairness.training import Budget, DualAscent, Fixed, train
 
 LATENT, HIDDEN = 3, 5
 
@@ -178,7 +178,7 @@ def test_a_table_is_judged_as_one_batch(monkeypatch):
     draws = seeded(5)
     noise = torch.cat([draw(part, LATENT, draws) for part in rows.split(20)])
     step = model.step(whole(rows, notion), torch.zeros(2, 4, dtype=torch.float64), noise)
-    monkeypatch.setattr("harness.kit.fair_autoencoder.CHUNK", 20)
+    monkeypatch.setattr("harness.studies.fairness.autoencoder.CHUNK", 20)
     constraints, reconstruction = model.judge(rows, notion, seeded(5))
     torch.testing.assert_close(constraints, step.constraints)
     torch.testing.assert_close(reconstruction, step.reconstruction)

@@ -63,13 +63,13 @@ STATUSES = {
     "hoards": ("oom", "took more than 0.8 GB of memory"),
     "shares": ("oom", "took more than 0.8 GB of memory"),
     "refused": ("oom", "no room"),
-    "nan": ("diverged", "the method returned numbers that are not finite in 'guess'"),
+    "nan": ("diverged", "numbers that are not finite were returned in 'guess'"),
     "infinite": ("diverged", "not finite: distance"),
-    "nothing": ("failed", "TypeError: a method returns arrays by name, not NoneType .*"),
+    "nothing": ("failed", "TypeError: arrays by name must be returned, not NoneType .*"),
     "forks": ("ok", "left 1 process behind, now ended"),
     "escapes": ("ok", "left 2 processes behind, now ended"),
     "splits": ("ok", "(left 1 process behind, now ended)?"),
-    "orphans": ("crashed", "the keeper of its process ended with status -9"),
+    "orphans": ("crashed", "the supervisor of its process ended with status -9"),
     "passes": ("skipped", "its peer is not installed"),
     "mean": ("ok", ""),
     "other": ("ok", ""),
@@ -202,7 +202,7 @@ def test_a_killed_run_loses_and_repeats_nothing(long: Project) -> None:
     os.kill(runner.pid, signal.SIGKILL)
     wait_until(lambda: not long.processes(), seconds=2)
     runner.communicate()
-    assert litter(long) == []
+    assert len(litter(long)) <= 2  # jobs that had ended and were not yet published; the next run clears up
     kept = finished(long)
     assert {cell["key"] for cell in long.plan() if cell["status"] == "hit"} == kept
     before = long.counted()
@@ -211,7 +211,9 @@ def test_a_killed_run_loses_and_repeats_nothing(long: Project) -> None:
     assert done.returncode == 0
     assert f"41 cells: 41 ok; {41 - len(kept)} ran now, {len(kept)} were there" in done.stdout
     after = long.counted()[len(before) :]
-    assert len(after) == len(set(after)) == 41 - len(kept) - 1  # the sleeper, awake, counts nothing
+    assert len(after) == len(set(after)) <= 41 - len(kept) - 1  # the sleeper, awake, counts nothing
+    assert {f"quick{seed}" for seed in range(40)} == set(long.counted()) - {"sleeper0"}
+    assert litter(long) == []
 
 
 def interrupt(runner: subprocess.Popen[str], how: str) -> tuple[str, str]:
@@ -271,12 +273,13 @@ from pathlib import Path
 from subprocess import run
 from sys import executable
 
-from harness import cli, execute, view
+from harness import cli, session
 
 if __name__ == "__main__":
-    suite, registry, store, cells = cli._plan("suite.yaml", (), (), Path("results"), False, False)
+    chosen = cli.Selection("suite.yaml", (), (), (), Path("results"))
+    suite, registry, store, cells = cli._plan(chosen)
     run([executable, "-m", "harness", "run", "suite.yaml"], check=True)
-    print(len(execute.run(cells, store, jobs=1, device="cpu", view=view.Plain(2))))
+    print(len(session.compute(store, cells, jobs=1, device="cpu", executor="local")))
 """,
     )
     done = subprocess.run(

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
-from harness import identity, registry, strict, suite
-from harness.identity import Inputs, Keys
+from harness import key, registry, strict_yaml, suite
+from harness.key import Inputs, Keys
+from harness.strict_yaml import Entry
 
 LIGHT = settings(max_examples=60, deadline=None)
 
@@ -36,13 +37,13 @@ QUESTIONS = some.fixed_dictionaries(
         "problem": PARAMETERS,
         "score": PARAMETERS,
         "parameters": PARAMETERS,
-        "inputs": some.builds(Inputs, fit_code=DIGESTS, score_code=DIGESTS, data=DIGESTS),
+        "inputs": some.builds(Inputs, fit_code=DIGESTS, score_code=DIGESTS, data=DIGESTS, score_data=DIGESTS),
     }
 )
 
 
 def keys(question: Question) -> Keys:
-    return identity.keys(**question)
+    return key.keys(**question)
 
 
 def same(first: Any, second: Any) -> bool:
@@ -85,7 +86,7 @@ def test_every_part_of_the_question_is_in_the_key(question: Question, part: str,
 
 
 @LIGHT
-@given(QUESTIONS, some.sampled_from(["fit_code", "score_code", "data"]), DIGESTS)
+@given(QUESTIONS, some.sampled_from(["fit_code", "score_code", "data", "score_data"]), DIGESTS)
 def test_code_and_data_are_in_the_key_but_not_in_the_address(
     question: Question, part: str, digests: dict[str, str]
 ) -> None:
@@ -95,7 +96,7 @@ def test_code_and_data_are_in_the_key_but_not_in_the_address(
     now, then = keys(question | {"inputs": after}), keys(question)
     assert now.address == then.address
     assert (now.key != then.key) == moved
-    assert (now.fit != then.fit) == (moved and part != "score_code")
+    assert (now.fit != then.fit) == (moved and part not in ("score_code", "score_data"))
 
 
 @LIGHT
@@ -106,7 +107,7 @@ def test_code_and_data_are_in_the_key_but_not_in_the_address(
 @example({}, "a", "1", 1)
 @example({}, "a", None, "null")
 def test_values_that_look_alike_are_told_apart(rest: dict, name: str, one: Any, other: Any) -> None:
-    first, second = identity.digest(rest | {name: one}), identity.digest(rest | {name: other})
+    first, second = key.digest(rest | {name: one}), key.digest(rest | {name: other})
     assert (first == second) == (repr(one) == repr(other))
 
 
@@ -124,12 +125,15 @@ def test_a_moved_boundary_between_parts_changes_the_key() -> None:
 def resolved(tmp_path: Path, hint: str, default: str, written: str) -> tuple[Any, Any]:
     """A parameter's value when the suite leaves it out, and when the suite writes `written`."""
     source = tmp_path / "made.py"
-    source.write_text(f"@method(task='t', cite='c')\ndef made(problem, run, *, x: {hint} = {default}): ...\n")
-    (found,) = registry._scan_methods(source, "room")
-    faults: list[strict.Fault] = []
+    source.write_text(
+        "from harness import method\n\n\n@method(task='t', cite='c')\n"
+        f"def made(problem, run, *, x: {hint} = {default}): ...\n"
+    )
+    (found,) = registry._scan_methods(source, "room", tmp_path)
+    faults: list[strict_yaml.Fault] = []
     text = tmp_path / "made.yaml"
     text.write_text(f"x: {written}\n")
-    given = strict.convert(found.parameters["x"].hint, strict.read(text).value["x"], faults, "x")
+    given = strict_yaml.convert(found.parameters["x"].hint, strict_yaml.read(text).value["x"], faults, "x")
     assert not faults
     return found.parameters["x"].default, given
 
@@ -138,7 +142,7 @@ def resolved(tmp_path: Path, hint: str, default: str, written: str) -> tuple[Any
 @pytest.mark.parametrize(("default", "written"), [*itertools.product(["1", "1.0", "1e0"], repeat=2)])
 def test_one_and_one_point_zero_are_one_number(tmp_path: Path, hint: str, default: str, written: str) -> None:
     omitted, given = resolved(tmp_path, hint, default, written)
-    assert identity.digest({"x": omitted}) == identity.digest({"x": given})
+    assert key.digest({"x": omitted}) == key.digest({"x": given})
 
 
 @pytest.mark.parametrize(
@@ -147,26 +151,26 @@ def test_one_and_one_point_zero_are_one_number(tmp_path: Path, hint: str, defaul
 )
 def test_a_default_written_out_is_the_default(tmp_path: Path, hint: str, default: str, written: str) -> None:
     omitted, given = resolved(tmp_path, hint, default, written)
-    assert identity.digest({"x": omitted}) == identity.digest({"x": given})
+    assert key.digest({"x": omitted}) == key.digest({"x": given})
 
 
 @LIGHT
 @given(some.lists(some.integers(0, 3), min_size=1, max_size=3), some.lists(some.integers(0, 3), max_size=3))
 def test_every_cell_of_a_suite_has_its_own_key(seeds: list[int], ks: list[int]) -> None:
-    task = registry.Task("t", "", Path("t.py"), "score", {}, {}, {})
+    task = registry.Task("t", "", Path("t.py"), Path("s.py"), "score", {}, {}, {})
     one = registry.Method(
-        "m", "t", "", "", Path("m.py"), 1, "room", {"k": registry.Parameter("k", int, 0, False)}
+        "m", "t", "", "", Path("m.py"), 1, "room", {"k": registry.Parameter("k", int, 0, False)}, Path()
     )
     known = registry.Registry({"t": task}, {("t", "m"): one})
-    entries = [strict.Entry(k, 1) for k in ks or [0]]
-    method = strict.Entry({"m": strict.Entry({"k": strict.Entry(entries, 1)}, 1)}, 1)
-    block = strict.Entry({"task": strict.Entry("t", 1), "methods": strict.Entry([method, method], 1)}, 1)
-    faults: list[strict.Fault] = []
-    numbers = strict.Entry([strict.Entry(seed, 1) for seed in seeds], 1)
-    cells = suite._Block(known, faults).expand(block, numbers, strict.Entry({}, 1))
+    entries = [Entry(k, 1) for k in ks or [0]]
+    method = Entry({"m": Entry({"k": Entry(entries, 1)}, 1)}, 1)
+    block = Entry({"task": Entry("t", 1), "methods": Entry([method, method], 1)}, 1)
+    faults: list[strict_yaml.Fault] = []
+    numbers = Entry([Entry(seed, 1) for seed in seeds], 1)
+    cells = suite._Block(known, faults).expand(block, numbers, Entry({}, 1))
     assert not faults
     made = {
-        (cell.seed, cell.parameters["k"]): identity.keys(
+        (cell.seed, cell.parameters["k"]): key.keys(
             cell.task, cell.method, cell.seed, cell.problem, cell.score, cell.parameters, Inputs({}, {}, {})
         ).key
         for cell in cells
@@ -220,7 +224,7 @@ def digest_of(text: str) -> str:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "source.py"
         path.write_text(text, encoding="utf-8", newline="")
-        return identity.closure.__wrapped__(path)["source.py"]
+        return key.closure.__wrapped__(path)["source.py"]
 
 
 def constants(tree: ast.AST) -> list[ast.Constant]:
@@ -332,9 +336,9 @@ def test_the_digest_is_the_same_under_every_supported_python(tmp_path: Path) -> 
         pytest.skip("no other Python from 3.11 to 3.13 is installed")
     source = tmp_path / "source.py"
     source.write_text(CODE)
-    package = Path(identity.__file__).parent
+    package = Path(key.__file__).parent
     files = [source, *sorted(package.rglob("*.py"))]
-    expected = [identity._read.__wrapped__(path, frozenset())[0] for path in files]
+    expected = [key._read.__wrapped__(path, frozenset(), None)[0] for path in files]
     script = (
         "import json, sys, types\n"
         "for name in ('msgspec', 'yaml'):\n"  # what the engine needs elsewhere; these digests need neither
@@ -342,8 +346,8 @@ def test_the_digest_is_the_same_under_every_supported_python(tmp_path: Path) -> 
         "sys.modules['yaml'].SafeLoader = object\n"
         "sys.modules['yaml'].Node = object\n"
         "from pathlib import Path\n"
-        "from harness import identity\n"
-        "print(json.dumps([identity._read(Path(path), frozenset())[0] for path in sys.argv[1:]]))\n"
+        "from harness import key\n"
+        "print(json.dumps([key._read(Path(path), frozenset(), None)[0] for path in sys.argv[1:]]))\n"
     )
     for python in pythons:
         done = subprocess.run(

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.kit import channels
+from harness.kit.ldpc import channels
 
 SENT = torch.arange(200_000) % 2
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from harness.kit import channels, ldpc, ldpc_torch
-from harness.kit.ldpc import code_from, decode, frame_errors, regular_code
+from harness.kit.ldpc import channels
+from harness.kit.ldpc import code as ldpc
+from harness.kit.ldpc import torch_decoder as ldpc_torch
+from harness.kit.ldpc.code import code_from, decode, frame_errors, regular_code
 
 ENGINES = ["numba", "torch"]
 ALGORITHMS = ["min_sum", "sum_product"]
@@ -158,7 +160,8 @@ def test_the_torch_rules_are_their_formulas():
 def test_the_compiled_box_plus_is_its_formula():
     from numba import njit
 
-    from harness.kit import lanes, ldpc_numba
+    from harness.kit.ldpc import lanes
+    from harness.kit.ldpc import numba_decoder as ldpc_numba
 
     @njit
     def apply(a, b, out):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from harness.kit import channels, ldpc_peers
-from harness.kit.ldpc import Code, code_from, decode, regular_code
-from harness.kit.ldpc_peers import PeerMissing, ldpc_decoder, pyldpc_decoder, sionna_decoder
+from harness.kit.ldpc import channels
+from harness.kit.ldpc import peers as ldpc_peers
+from harness.kit.ldpc.code import Code, code_from, decode, regular_code
+from harness.kit.ldpc.peers import PeerMissing, ldpc_decoder, pyldpc_decoder, sionna_decoder
 
 PEERS = {"pyldpc": pyldpc_decoder, "ldpc": ldpc_decoder, "sionna": sionna_decoder}
 every_peer = pytest.mark.parametrize("name", PEERS)

@@ -8,8 +8,10 @@ import pytest
 import torch
 from likelihood_cases import LinearGaussian, noise
 
-from harness.kit import evidence
-from harness.kit.inference import choose, draw, log_mean_exp, refine
+import harness
+from harness.kit.log_space import log_mean_exp
+from harness.studies.likelihood import evidence
+from harness.studies.likelihood.inference import choose, draw, refine
 
 N = 4000
 
@@ -22,7 +24,8 @@ def case():
 
 
 def mean_and_error(values: torch.Tensor) -> tuple[float, float]:
-    mean, error, _ = evidence.estimate(values)
+    found = harness.Estimate.of(values.double())
+    mean, error = found.value, found.error
     return mean, error
 
 

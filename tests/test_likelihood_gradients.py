@@ -8,8 +8,9 @@ import pytest
 import torch
 from likelihood_cases import METHODS, Caught, LinearGaussian, autoencoder, images, noise
 
-from harness.kit.inference import draw, log_mean_exp, refine
-from harness.kit.tape import AutogradTape
+from harness.kit.log_space import log_mean_exp
+from harness.studies.likelihood.inference import draw, refine
+from harness.studies.likelihood.tape import AutogradTape
 
 K, STEP, CLIP, ALPHA = 4, 0.05, 1.5, 0.3
 REFINING = ("svi", "bsvi", "bsvi_sir")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.kit.likelihoods import Bernoulli, Categorical, DiscretisedLogistic, log_sigmoid_
-from harness.kit.pixelcnn import PixelCNN
+from harness.studies.likelihood.pixelcnn import PixelCNN
 
 relaxed = settings(deadline=None, max_examples=60)
 LEVELS = torch.arange(256.0).double()

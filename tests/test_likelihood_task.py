@@ -10,9 +10,10 @@ from likelihood_cases import METHODS, method
 
 import harness
 from harness import data
+from harness.context import Run
 from harness.errors import UserError
-from harness.run import Run
-from harness.tasks import likelihood as task
+from harness.studies.likelihood import score as scoring_file
+from harness.studies.likelihood import task
 
 SHORT = {"k": 3, "learning_rate": 3e-3}
 
@@ -106,24 +107,26 @@ def test_every_method_learns_repeatably_and_can_be_scored(tmp_path, name):
     again, _ = fit(tmp_path, name, updates=60)
     assert identical(arrays, again)
     prepared, run = problem(tmp_path)
-    scores = task.score(prepared, arrays, run, test_images=40, subset=10)
-    untrained = task.score(prepared, prepared.model().state_dict(), run, test_images=40, subset=10)
+    scores = scoring_file.score(prepared, arrays, run, test_images=40, subset=10)
+    untrained = scoring_file.score(prepared, prepared.model().state_dict(), run, test_images=40, subset=10)
     assert scores["iw500"].value > untrained["iw500"].value + 1
 
 
 def test_the_score_gives_the_declared_metrics_and_they_fit_together(tmp_path):
     arrays, run = fit(tmp_path, "iwae", updates=60)
     prepared, _ = problem(tmp_path)
-    scores = task.score(prepared, arrays, run, test_images=60, subset=20)
-    assert scores.keys() == {metric.name for metric in task.METRICS if metric.kind == "quality"}
-    assert run.measurements.keys() == {metric.name for metric in task.METRICS if metric.kind == "speed"}
+    scores = scoring_file.score(prepared, arrays, run, test_images=60, subset=20)
+    assert scores.keys() == {metric.name for metric in scoring_file.METRICS if metric.kind == "quality"}
+    assert run.measurements.keys() == {
+        metric.name for metric in scoring_file.METRICS if metric.kind == "speed"
+    }
     assert scores["iw500"].n == 60 and scores["iw5000"].n == 20
     elbo = scores["reconstruction"].value - scores["kl"].value
     assert elbo < scores["iw500"].value < 0
     assert scores["svi500"].value < scores["bsvi500"].value
     assert scores["bits_per_dim"].value == pytest.approx(-scores["iw500"].value / (64 * math.log(2)))
     assert 0 <= scores["active_units"] <= 10
-    again = task.score(prepared, arrays, Run(seed=0, folder=tmp_path), test_images=60, subset=20)
+    again = scoring_file.score(prepared, arrays, Run(seed=0, folder=tmp_path), test_images=60, subset=20)
     assert again == scores
 
 
@@ -165,7 +168,7 @@ def test_a_preset_that_does_not_fit_the_data_is_a_users_error(tmp_path):
 def plain_iwae(problem, run, *, k: int = 10, learning_rate: float = 1e-3):
     """IWAE without the kit: the model's densities, autograd, and an ordinary loop."""
     model = problem.model()
-    noise = problem.generator("noise")
+    noise = run.generator("noise")
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     for x in problem.batches():
         q = model.encode(x)

@@ -45,7 +45,7 @@ FAULTS = {
     ),
     "not finite": (
         "cells: [{task: guess, methods: [mean: {shift: .nan}]}]\n",
-        ["1: shift: must be finite"],
+        ["1: shift: nan is not a finite number"],
     ),
     "unknown task": (
         "cells: [{task: gues, methods: [mean]}]\n",
@@ -126,6 +126,10 @@ FAULTS = {
             "4: shift: an empty list leaves nothing to run",
         ],
     ),
+    "bad seeds beside no cells": (
+        "seeds: zero\ncells: []\n",
+        ["1: seeds: expected whole numbers from 0, found 'zero'", "2: cells: there is nothing to run"],
+    ),
     "no cells": ("cells: []\n", ["1: cells: there is nothing to run"]),
     "bad seeds": (
         "seeds: [0, -1, x, 1.5]\ncells: [{task: guess, methods: [mean]}]\n",
@@ -189,7 +193,7 @@ def test_a_suite_that_is_not_there(untouched: Project) -> None:
 def asked(project: Project, methods: str, rest: str = "") -> list[dict]:
     """The parameters and seeds that a block with these methods expands to."""
     project.write("good.yaml", f"cells:\n  - task: guess\n    methods: {methods}\n{rest}")
-    return [cell["params"] | {"seed": cell["seed"]} for cell in project.plan("good.yaml")]
+    return [cell["settings"] | {"seed": cell["seed"]} for cell in project.plan("good.yaml")]
 
 
 def test_scalars_are_those_of_yaml_1_2(untouched: Project) -> None:
@@ -223,7 +227,9 @@ def test_blocks_override_the_seeds_of_the_file_and_cells_are_counted_once(untouc
       - {task: guess, methods: [mean], seeds: 7, scale: [1.0, 2.0]}
     """
     untouched.write("good.yaml", text)
-    cells = [(cell["method"], cell["seed"], cell["params"]["scale"]) for cell in untouched.plan("good.yaml")]
+    cells = [
+        (cell["method"], cell["seed"], cell["settings"]["scale"]) for cell in untouched.plan("good.yaml")
+    ]
     assert cells == [("other", 0, 1.0), ("other", 1, 1.0), ("mean", 7, 1.0), ("mean", 7, 2.0)]
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import harness.datasets
+from harness.data.errors import SourceError
 from harness.data.fingerprints import CHUNK, Content, Digest, Fingerprints, content_of
-from harness.data.sources import File, SourceError
+from harness.data.sources import File
 from harness.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -119,7 +120,14 @@ def load(name: str) -> dict[str, numpy.ndarray]:
     located = locate(name)
     if located.problem:
         raise Unavailable(f"{name}: {located.problem}", located.command)
-    return importlib.import_module(f"harness.datasets.{name}").load(located.paths)
+    try:
+        return importlib.import_module(f"harness.datasets.{name}").load(located.paths)
+    except (LookupError, ValueError, EOFError) as error:
+        files = ", ".join(map(str, located.paths.values()))
+        raise UserError(
+            f"{name}: {files} cannot be read ({type(error).__name__}: {error}); it is not what "
+            f"{located.dataset.source.name} describes: {located.dataset.title}"
+        ) from error
 
 
 def fetch(name: str, report: Report | None = None) -> Located:
@@ -146,8 +154,12 @@ def cache_folder() -> Path:
     """The user's cache: `$HARNESS_CACHE`, else `$XDG_CACHE_HOME/harness`, else `~/.cache/harness`."""
     if chosen := os.environ.get("HARNESS_CACHE"):
         return Path(chosen).absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "harness"
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "harness"
+    try:
+        return Path.home() / ".cache" / "harness"
+    except RuntimeError:
+        raise UserError("there is no home folder for the cache: export HARNESS_CACHE=FOLDER") from None
 
 
 def data_folders() -> dict[str, Path]:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from harness.data.sources import SourceError
+from harness.data.errors import SourceError
 
 # What the standard library raises for an archive that is cut off or altered.
 DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, zlib.error)

@@ -12,8 +12,9 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from harness.data.errors import SourceError
 from harness.data.fingerprints import CHUNK
-from harness.data.sources import Address, Debian, File, Npm, PyPI, SourceError
+from harness.data.sources import Address, Debian, File, Npm, PyPI
 
 Report = Callable[[str, int, int | None], None]
 

@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from harness.data.downloads import Downloads
 
 
-class SourceError(Exception):
-    """Why one source could not give one file; the next source is tried."""
-
-
 @dataclass(frozen=True)
 class File:
     """One file of a dataset.

@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.kit import codecs
-from harness.kit.code_networks import CodeNetworks
+from harness.studies.coding import codecs
+from harness.studies.coding.networks import CodeNetworks
 
 pytestmark = pytest.mark.slow
 

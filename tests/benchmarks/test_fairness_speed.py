@@ -12,9 +12,9 @@ from statistics import median
 import pytest
 import torch
 
-from harness.kit.fair_autoencoder import Bits, FairAutoencoder
-from harness.kit.fair_networks import Adam
-from harness.kit.fair_rows import Notion, Rows
+from harness.studies.fairness.autoencoder import Bits, FairAutoencoder
+from harness.studies.fairness.networks import Adam
+from harness.studies.fairness.people import Notion, Rows
 
 pytestmark = pytest.mark.slow
 

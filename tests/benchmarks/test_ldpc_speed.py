@@ -13,9 +13,9 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from harness.kit import channels
-from harness.kit.ldpc import decode, regular_code
-from harness.kit.ldpc_peers import PeerMissing, ldpc_decoder, pyldpc_decoder, sionna_decoder
+from harness.kit.ldpc import channels
+from harness.kit.ldpc.code import decode, regular_code
+from harness.kit.ldpc.peers import PeerMissing, ldpc_decoder, pyldpc_decoder, sionna_decoder
 
 ROUNDS = 5
 OURS = {

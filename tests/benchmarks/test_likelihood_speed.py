@@ -19,9 +19,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from likelihood_cases import Caught
 
-from harness.kit.autoencoder import Autoencoder
+from harness.execution.worker import keep_freed_memory
 from harness.kit.likelihoods import Bernoulli
-from harness.worker import keep_freed_memory
+from harness.studies.likelihood.autoencoder import Autoencoder
 
 pytestmark = pytest.mark.slow
 

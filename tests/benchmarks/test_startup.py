@@ -40,7 +40,8 @@ def test_help_costs_60_ms(project: Project) -> None:
 FILL = """
 from pathlib import Path
 
-from harness import cli, execute
+from harness import cli
+from harness.execution import scheduler
 from harness.store import Measurement, Record
 
 _, _, store, cells = cli._plan("suite.yaml", (), (), Path("results"))

@@ -1,0 +1,1 @@
+"""Bringing cells to results: scheduling, executors, and the processes that do the work."""

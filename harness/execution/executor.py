@@ -1,0 +1,31 @@
+"""What the scheduler needs of whatever starts jobs: this machine, this process, a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+Handle = Any
+"""Stands for a job that was started; only its executor looks inside."""
+
+
+class Executor(Protocol):
+    """Starts job files elsewhere. What comes back of a job lies in its folder: see `harness.execution.job`.
+
+    `close` ends whatever the executor has started for itself, and nothing else.
+    """
+
+    def start(self, job: Path) -> Handle:
+        """Start the job of a file."""
+        ...
+
+    def ended(self, seconds: float) -> dict[Handle, int]:
+        """Jobs that have ended since the last call, with their supervisors' exit statuses. Waits for one up
+        to `seconds`."""
+        ...
+
+    def stop(self, handle: Handle) -> None:
+        """End a job that still runs, with all its processes."""
+        ...
+
+    def close(self) -> None: ...

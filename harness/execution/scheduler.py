@@ -1,0 +1,514 @@
+"""What is ready, who waits, and what becomes of it: from the misses of a plan to published results.
+
+A cell is a fit and a score, and may need assets; each is a job. Jobs do the work somewhere (see `executor`)
+and leave files; only this process, which holds the claim on a key, publishes them. A job that waits for
+another occupies no place and no time limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import psutil
+
+from harness.errors import UserError
+from harness.execution import job as jobs
+from harness.execution.executor import Executor, Handle
+from harness.execution.job import Call, Job, Outcome, Request
+from harness.execution.worker import STORAGE_FAILED
+from harness.key import digest
+from harness.plan import Planned
+from harness.registry import PACKAGE
+from harness.store import LOG, Damaged, Record, Store, explain, write_file
+
+_REPEATS = 3
+"""How often a job may ask for the same thing: what is damaged as soon as it is made will not get better."""
+
+
+class View(Protocol):
+    """Who is told what happens."""
+
+    def started(self, key: str, name: str, scratch: Path) -> None: ...
+    def stopped(self, key: str) -> None: ...
+    def finished(self, planned: Planned, record: Record) -> None: ...
+
+
+@dataclass(eq=False)
+class _Node:
+    """A job to be done, and who waits for it. `rank` orders what is ready: by cell, what others need first.
+
+    `planned` is the cell that it belongs to, `request` what an asset was asked for with.
+    """
+
+    kind: str
+    key: str
+    rank: tuple[int, int]
+    planned: Planned
+    request: Request | None = None
+    needs: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    waiting: list[_Node] = field(default_factory=list)
+    done: bool = False
+    scratch: Path | None = None
+
+    @property
+    def limits(self) -> dict[str, float]:
+        cell = vars(self.planned.cell.limits)
+        return cell | self.request.limits if self.request else dict(cell)
+
+    def name(self) -> str:
+        from harness.execution.display import name
+
+        return f"asset {self.request.name}" if self.request else f"{self.kind} {name(self.planned)}"
+
+
+class Scheduler:
+    """Brings misses to records on one store, `cpus` places at once and `gpus` where the device is one.
+
+    Raises `UserError` when the results folder cannot be written. On any exception, Ctrl-C included, what
+    runs is ended and only finished results remain.
+    """
+
+    def __init__(
+        self, store: Store, executor: Executor, *, cpus: int, gpus: int, device: str, view: View
+    ) -> None:
+        self.store = store
+        self.executor = executor
+        self.free = {"cpus": float(cpus), "gpus": float(gpus)}
+        self.places = dict(self.free)
+        self.device = device
+        self.view = view
+        # Code is read after a process starts; clocks and file systems agree to a second.
+        self.since = psutil.Process().create_time() - 1
+        self.nodes: dict[str, _Node] = {}
+        self.ready: list[tuple[tuple[int, int], int, _Node]] = []
+        self.count = itertools.count()
+        self.running: dict[Handle, _Node] = {}
+        self.claims: dict[str, int] = {}
+        self.failed: dict[str, Outcome] = {}
+        self.records: dict[str, Record] = {}
+
+    def complete(self, misses: Sequence[Planned]) -> dict[str, Record]:
+        """Bring every cell to a record, by our own work or that of another run on the same store."""
+        for left in self.store.tmp.glob("*"):  # what a killed run left; what a living one has is claimed
+            self.store.discard(left)
+        for index, planned in enumerate(misses):
+            score = _Node("score", planned.keys.key, (index, 2), planned)
+            self.nodes[score.key] = score
+            if planned.forced or not self.store.has_artifact(planned.keys.fit):
+                self._need_fit(score)
+            self._offer(score)
+        try:
+            while self.ready or self.running:
+                self._start_some()
+                self._collect()
+        except OSError as error:
+            raise explain(error, self.store.root) from None
+        finally:
+            self._stop_all()
+        return self.records
+
+    def _need_fit(self, score: _Node) -> None:
+        """Let a score wait for its fit, which other scores may need as well."""
+        key = score.planned.keys.fit
+        fit = self.nodes.get(key)
+        if fit is None:
+            fit = self.nodes[key] = _Node("fit", key, (score.rank[0], 1), score.planned)
+            self._offer(fit)
+        self._wait(score, fit)
+
+    def _wait(self, node: _Node, other: _Node) -> None:
+        node.needs.add(other.key)
+        other.waiting.append(node)
+
+    def _offer(self, node: _Node) -> None:
+        if not node.needs and not node.done:
+            heapq.heappush(self.ready, (node.rank, next(self.count), node))
+
+    def _start_some(self) -> None:
+        """Fill free places, the first cells first; what another run is making is looked at again later."""
+        passed = []
+        while self.ready and self.free["cpus"] >= 1:
+            entry = heapq.heappop(self.ready)
+            node = entry[2]
+            if not self._fits(node):
+                passed.append(entry)
+                continue
+            claim = self.store.claim(node.key)
+            if claim is None:
+                passed.append(entry)
+                continue
+            self.claims[node.key] = claim
+            if self._made_meanwhile(node):
+                self._release(node)
+            else:
+                self._start(node)
+        for entry in passed:
+            heapq.heappush(self.ready, entry)
+
+    def _fits(self, node: _Node) -> bool:
+        """Whether the job's places are free; one that wants more than there are gets all of them."""
+        wanted = {name: min(node.limits.get(name, 0), self.places[name]) for name in self.free}
+        return all(self.free[name] >= wanted[name] for name in self.free)
+
+    def _occupy(self, node: _Node, sign: int) -> None:
+        for name in self.free:
+            self.free[name] += sign * min(node.limits.get(name, 0), self.places[name])
+
+    def _made_meanwhile(self, node: _Node) -> bool:
+        """Whether another run has published the result since the plan was made; then it is taken in."""
+        if node.kind != "score":
+            done = self.store.has_artifact(node.key) and not (node.kind == "fit" and node.planned.forced)
+            if done:
+                self._done(node)
+            return done
+        with contextlib.suppress(Damaged):
+            record = self.store.read(node.key)
+            if record and record.finished != (node.planned.record.finished if node.planned.record else None):
+                self._finish(node, record)
+                return True
+        return False
+
+    def _start(self, node: _Node) -> None:
+        node.scratch = self.store.scratch(node.key)
+        handle = self.executor.start(jobs.write(self._job(node, node.scratch)))
+        self.running[handle] = node
+        self._occupy(node, -1)
+        self.view.started(node.key, node.name(), node.scratch)
+
+    def _job(self, node: _Node, scratch: Path) -> Job:
+        planned, cell = node.planned, node.planned.cell
+        common: dict[str, Any] = {
+            "kind": node.kind,
+            "key": node.key,
+            "seed": cell.seed,
+            "device": self.device,
+            "limits": node.limits,
+            "results": str(self.store.root.resolve()),
+            "scratch": str(scratch.resolve()),
+            "since": self.since,
+        }
+        if node.request:
+            seed = node.request.work.parameters.get("seed", 0)
+            asked = {
+                name: getattr(node.request, name) for name in ("work", "sources", "code", "data", "datasets")
+            }
+            return Job(**common | asked | {"seed": seed if isinstance(seed, int) else 0})
+        task, method = planned.task, planned.method
+        problem = Call(str(task.path), _module(task.path), cell.task, cell.problem)
+        inputs = planned.inputs
+        rest: dict[str, Any]
+        if node.kind == "fit":
+            work = Call(str(method.path.resolve()), method.module, cell.method, cell.parameters)
+            defaults = {w.name: w.default for w in method.parameters.values() if not w.required}
+            rest = {"code": inputs.fit_code, "data": inputs.data, "defaults": defaults}
+        else:
+            work = Call(str(task.score_path), _module(task.score_path), task.score_function, cell.score)
+            rest = {"code": inputs.score_code, "data": inputs.data | inputs.score_data}
+            rest |= {"fit": planned.keys.fit, "metrics": list(task.metrics)}
+        half = planned.fit if node.kind == "fit" else planned.score
+        rest |= {"sources": half.sources, "datasets": list(half.datasets)}
+        return Job(**common | rest, problem=problem, work=work)
+
+    def _collect(self) -> None:
+        """Wait a moment for jobs to end, and take in those that have."""
+        if not self.running:
+            if self.ready:
+                time.sleep(0.1)
+            return
+        for handle, status in self.executor.ended(0.25).items():
+            node = self.running.pop(handle)
+            self._occupy(node, 1)
+            self.view.stopped(node.key)
+            assert node.scratch is not None
+            outcome = jobs.ended(node.scratch)
+            if outcome is None:
+                outcome = self._without_outcome(node, status)
+            self._take_in(node, outcome)
+            self._release(node)
+
+    def _without_outcome(self, node: _Node, status: int) -> Outcome:
+        """What to say of a job that left none: its folder is gone, or its supervisor was killed.
+
+        Raises `UserError` when the disk is full.
+        """
+        if status == STORAGE_FAILED:
+            self.store.check_writable()
+            raise UserError(
+                f"{self.store.root}: a result could not be written, perhaps the disk is full; "
+                "free some space and run again, finished cells are kept"
+            )
+        return Outcome(status="crashed", reason=f"the supervisor of its process ended with status {status}")
+
+    def _take_in(self, node: _Node, outcome: Outcome) -> None:
+        assert node.scratch is not None
+        if outcome.status == "waiting":
+            shutil.rmtree(node.scratch, ignore_errors=True)
+            self._wait_for(node, outcome.asked)
+        elif outcome.status != "ok":
+            self._fail(node, outcome)
+        elif node.kind == "score":
+            self._finish(node, self._publish_cell(node, outcome))
+        else:
+            self._publish_artifact(node, outcome)
+            self._done(node)
+
+    def _wait_for(self, node: _Node, requests: list[Request]) -> None:
+        """Let a job that was stopped wait for what it asked for: assets, or its fit made anew."""
+        if not requests:
+            wanted = node.planned.keys.fit
+            if self._is_hopeless(node, wanted, None):
+                return
+            self._discard_damaged(wanted)
+            self.nodes.pop(wanted, None)
+            self._need_fit(node)
+        for request in requests:
+            if self._is_hopeless(node, request.key, request):
+                return
+            self._discard_damaged(request.key)
+            asset = self.nodes.get(request.key)
+            if asset is None or asset.done:
+                asset = _Node("asset", request.key, (node.rank[0], 0), node.planned, request)
+                self.nodes[asset.key] = asset
+                self._offer(asset)
+            self._wait(node, asset)
+
+    def _is_hopeless(self, node: _Node, wanted: str, request: Request | None) -> bool:
+        """Whether what a job waits for cannot come; then the job has failed."""
+        node.asked.append(wanted)
+        if wanted in self.failed:
+            self._fail(node, self._because(wanted, request))
+        elif wanted in self._chain(node):
+            name = request.name if request else "a fit"
+            self._fail(node, Outcome(status="failed", reason=f"{name} needs itself"))
+        elif node.asked.count(wanted) > _REPEATS:
+            self._fail(node, Outcome(status="failed", reason="what it needs is damaged again and again"))
+        else:
+            return False
+        return True
+
+    def _discard_damaged(self, key: str) -> None:
+        """Remove an artifact that is not as it was written; somebody may have made it anew meanwhile."""
+        if self.store.has_artifact(key) and not self.store.intact(key):
+            self.store.discard(self.store.artifact(key))
+
+    def _chain(self, node: _Node) -> set[str]:
+        """The keys of all that wait for this node, itself included."""
+        found, waiting = set(), [node]
+        while waiting:
+            one = waiting.pop()
+            if one.key not in found:
+                found.add(one.key)
+                waiting += one.waiting
+        return found
+
+    def _done(self, node: _Node) -> None:
+        """A fit or an asset is there: who waited for it may be ready."""
+        node.done = True
+        for other in node.waiting:
+            other.needs.discard(node.key)
+            self._offer(other)
+        node.waiting = []
+
+    def _because(self, key: str, request: Request | None) -> Outcome:
+        """The outcome of what needs something that could not be made."""
+        cause = self.failed[key]
+        if request is None:
+            return cause
+        reason = f"asset {request.name} {cause.status}: {cause.reason}"
+        return msgspec.structs.replace(
+            cause, status="skipped" if cause.status == "skipped" else "failed", reason=reason
+        )
+
+    def _fail(self, node: _Node, outcome: Outcome) -> None:
+        """A job did not go well: its cell, or all cells that wait for it, have that as their result."""
+        node.done = True
+        if node.kind == "score":
+            self._finish(node, self._publish_cell(node, outcome))
+            return
+        self.failed[node.key] = outcome
+        because = self._because(node.key, node.request)
+        for other in node.waiting:
+            other.needs.clear()
+            claim = self.store.claim(other.key)
+            if claim is None:  # another run is at it; ours will see what comes of that
+                self._offer(other)
+                continue
+            self._say_why(other, node)
+            self._fail(other, because)
+            self.store.release(claim)
+        node.waiting = []
+
+    def _say_why(self, other: _Node, cause: _Node) -> None:
+        """Give a job that fails for another's sake the other's log and files to be shown."""
+        if cause.scratch is None or (other.scratch and other.scratch.exists()):
+            return
+        other.scratch = self.store.scratch(other.key)
+        for part in ("files", LOG):
+            source = cause.scratch / part
+            if source.is_dir():
+                shutil.copytree(source, other.scratch / part, dirs_exist_ok=True)
+            elif source.is_file():
+                shutil.copy2(source, other.scratch / part)
+
+    def _publish_artifact(self, node: _Node, outcome: Outcome) -> None:
+        """Put a fit or an asset into the store, with its files, its log and who asked for it."""
+        assert node.scratch is not None
+        work, files = node.scratch / "artifact", node.scratch / "files"
+        if not files.is_dir():
+            files.mkdir(parents=True)
+        if (node.scratch / LOG).is_file():
+            (node.scratch / LOG).replace(files / LOG)
+        files.replace(work / "files")
+        (work / "for").write_text(node.planned.keys.key)
+        (work / "note").write_text(outcome.reason)
+        self.store.publish(node.key, work)
+        shutil.rmtree(node.scratch, ignore_errors=True)
+
+    def _publish_cell(self, node: _Node, outcome: Outcome) -> Record:
+        """Put a cell's record into the store, beside it its own files and those of its fit.
+
+        A forced cell that fails keeps the good result that was there; this run tells of the failure.
+        """
+        planned = node.planned
+        note = self.store.artifact(planned.keys.fit) / "note"
+        told = note.read_text() if outcome.status == "ok" and note.is_file() else ""
+        reason = "; ".join(filter(None, [told, outcome.reason]))
+        record = self._record(planned, msgspec.structs.replace(outcome, reason=reason))
+        kept = planned.forced and planned.record is not None and planned.record.status == "ok"
+        if kept and record.status != "ok":
+            reason = f"{record.reason} (the earlier result is kept)"
+            return msgspec.structs.replace(record, reason=reason)
+        scratch = node.scratch or self.store.scratch(node.key)
+        files = scratch / "files"
+        files.mkdir(parents=True, exist_ok=True)
+        logs = [self.store.artifact(planned.keys.fit) / "files" / LOG, scratch / LOG]
+        text = b"".join(log.read_bytes() for log in logs if log.is_file())
+        (files / LOG).write_bytes(text)
+        for path in self.store.files(planned.keys.fit):
+            if not (files / path.name).exists():
+                _link(path, files / path.name)
+        self.store.write(record, beside=files)
+        shutil.rmtree(scratch, ignore_errors=True)
+        return record
+
+    def _record(self, planned: Planned, outcome: Outcome) -> Record:
+        cell, keys, inputs = planned.cell, planned.keys, planned.inputs
+        return Record(
+            key=keys.key,
+            address=keys.address,
+            fit=keys.fit,
+            task=cell.task,
+            method=cell.method,
+            seed=cell.seed,
+            problem=cell.problem,
+            score=cell.score,
+            parameters=cell.parameters,
+            fit_code=inputs.fit_code,
+            score_code=inputs.score_code,
+            data=inputs.data,
+            score_data=inputs.score_data,
+            status=outcome.status,
+            reason=outcome.reason,
+            metrics=outcome.metrics,
+            seconds=outcome.seconds,
+            assets=outcome.assets,
+            environment=_note_environment(self.store, outcome.environment),
+            device=outcome.device,
+            limits={name: float(value) for name, value in vars(cell.limits).items()},
+            finished=time.time(),
+        )
+
+    def _finish(self, node: _Node, record: Record) -> None:
+        node.done = True
+        self.records[record.key] = record
+        self.view.finished(node.planned, record)
+
+    def _release(self, node: _Node) -> None:
+        if (claim := self.claims.pop(node.key, None)) is not None:
+            self.store.release(claim)
+
+    def _stop_all(self) -> None:
+        """End what still runs, and leave nothing half-made."""
+        from harness.execution.local import deaf_to_ctrl_c
+
+        with deaf_to_ctrl_c():  # asked once is enough
+            for handle in list(self.running):
+                self.executor.stop(handle)
+            self.executor.close()
+            for node in self.nodes.values():
+                if node.scratch:
+                    shutil.rmtree(node.scratch, ignore_errors=True)
+            for claim in self.claims.values():
+                self.store.release(claim)
+            self.claims = {}
+
+
+def code_files(misses: Sequence[Planned]) -> Iterator[Path]:
+    """The source files behind these cells."""
+    labels = {name for planned in misses for name in planned.inputs.score_code | planned.inputs.fit_code}
+    yield from {planned.method.path for planned in misses}
+    yield from (PACKAGE.parent / label for label in sorted(labels) if label.startswith("harness/"))
+
+
+def _module(path: Path) -> str:
+    """The import name of a file of the package."""
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under another name, or a copy where the file system has no such thing."""
+    if source.is_dir():
+        shutil.copytree(source, target)
+        return
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _note_environment(store: Store, described: dict[str, str]) -> str:
+    """Keep the description of the software and machine that a job ran on; its name."""
+    if not described:
+        return ""
+    name = digest(described)
+    path = store.root / "envs" / f"{name}.json"
+    if not path.is_file():
+        try:
+            write_file(path, msgspec.json.encode(described))
+        except OSError as error:
+            raise explain(error, store.root) from None
+    return name
+
+
+def gpus_of(device: str) -> int:
+    """How many GPUs jobs on this device may share out: all for `cuda`, the one that `cuda:1` names."""
+    if device == "cpu":
+        return 0
+    import torch
+
+    return 1 if ":" in device else torch.cuda.device_count()
+
+
+def no_such_device(device: str) -> UserError | None:
+    """Why jobs cannot compute on `device`, None if they can. Loads torch only for a GPU."""
+    if device == "cpu":
+        return None
+    name, _, index = device.partition(":")
+    if name != "cuda" or (index and not index.isdigit()):
+        return UserError(f"--device {device}: there is no such device; choose cpu, cuda or cuda:N")
+    import torch
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(index or 0) >= there:
+        return UserError(f"--device {device}: this machine has {there or 'no'} CUDA devices; choose cpu")
+    return None

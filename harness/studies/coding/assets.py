@@ -1,0 +1,85 @@
+"""Rate and distortion of codecs, and error rates of LDPC codes: measured once, used by many cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import harness
+from harness import data
+from harness.kit.ldpc.code import decode, frame_errors, regular_code
+from harness.studies.coding import codecs
+from harness.studies.coding import distortion as measure
+from harness.studies.coding.images import load
+from harness.studies.coding.noisy_codes import BinaryChannel
+
+CHARGED: tuple[codecs.Charged, ...] = ("file", "stripped", "scan")
+ITERATIONS = 50
+ERRORS, WORDS, AT_ONCE = 50, 4096, 256
+
+
+@harness.asset
+def operating_points(
+    run: harness.Run, *, dataset: harness.DataSet, binary: bool, codec: str, images: int
+) -> dict[str, Tensor]:
+    """What `codec` makes of the first `images` test images at each of its qualities.
+
+    `bits` (3, Q, N), by what is charged (see `CHARGED`; "stripped" is "file" where there are no tables);
+    `l1` and `l2` (Q, N); `blank_l1` and `blank_l2` (N,) of the mean image, which a lost file is replaced by.
+    """
+    sent = load(run, dataset, data.describe(dataset).levels, binary, images)
+    coder, pictures = codecs.find(codec), sent.pictures()
+    bits, l1, l2 = [], [], []
+    for quality in coder.qualities:
+        files = [codecs.encode(coder, picture, quality) for picture in pictures]
+        bits.append([[_bits(coder, file, charged) for file in files] for charged in CHARGED])
+        decoded = np.stack([codecs.decode(coder, file, sent.shape) for file in files])
+        found = measure.of_means(sent.x_test, _rows(decoded), binary)
+        l1.append(found.l1)
+        l2.append(found.l2)
+    blank = measure.of_means(sent.x_test, sent.x_train.mean(0).expand_as(sent.x_test), binary)
+    return {
+        "bits": torch.tensor(bits, dtype=torch.float32).transpose(0, 1),
+        "l1": torch.stack(l1),
+        "l2": torch.stack(l2),
+        "blank_l1": blank.l1,
+        "blank_l2": blank.l2,
+    }
+
+
+def _bits(coder: codecs.Codec, file: bytes, charged: codecs.Charged) -> int:
+    if charged == "stripped" and coder.name != "jpeg":
+        charged = "file"
+    return codecs.charged_bits(coder, file, charged)
+
+
+def _rows(decoded: np.ndarray) -> Tensor:
+    return torch.from_numpy(decoded.reshape(len(decoded), -1)).float() / 255
+
+
+@harness.asset
+def block_loss(
+    run: harness.Run, *, n: int, d_c: int, repeat: int, channel: str, eps: float
+) -> dict[str, Tensor]:
+    """Frame errors of a (3, d_c) code of n bits, each sent `repeat` times: `errors`, `words`, `message` bits.
+
+    Simulated until 50 frames are wrong or 4,096 are sent; `by_errors` says which. 50 iterations of belief
+    propagation (sum-product); a frame is wrong unless all its bits are right. The same for all seeds.
+    """
+    code, link = regular_code(n, 3, d_c, seed=0), BinaryChannel(channel, eps)  # type: ignore[arg-type]
+    noise = torch.Generator().manual_seed(0)
+
+    def transmit(words: Tensor) -> Tensor:
+        return torch.stack([link.llr(link.send(words, noise)) for _ in range(repeat)]).sum(0)
+
+    def receive(llr: Tensor) -> Tensor:
+        return decode(code, llr, ITERATIONS, "sum_product").bits
+
+    found = frame_errors(code, transmit, receive, noise, ERRORS, WORDS, AT_ONCE)
+    return {
+        "errors": torch.tensor(found.errors),
+        "words": torch.tensor(found.words),
+        "by_errors": torch.tensor(found.stopped_by == "errors"),
+        "message": torch.tensor(code.k),
+    }

@@ -1,0 +1,174 @@
+"""Groups of rows: one for each method and setting, with all its seeds.
+
+Settings are everything that a result depends on beside its seed: data set, method, parameters. Rows whose
+settings differ never share a group.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from harness.errors import UserError
+from harness.key import canonical
+from harness.row import Row
+
+Scalar = str | int | float | bool | None
+Where = Mapping[str, Scalar | list[Scalar]]
+
+
+@dataclass
+class Group:
+    """What is known under one setting: statuses by seed, values by metric and seed, published records.
+
+    `reasons` tells, once for each cell that has no result, its status and why.
+    """
+
+    settings: dict[str, Any]
+    statuses: dict[int, str] = field(default_factory=dict)
+    values: dict[str, dict[int, float]] = field(default_factory=dict)
+    published: dict[str, Row] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    cells: set[str] = field(default_factory=set)
+    suites: set[str] = field(default_factory=set)
+
+    @cached_property
+    def key(self) -> str:
+        return canonical(self.settings)
+
+    @property
+    def ours(self) -> bool:
+        """Whether cells of ours stand behind it, be they skipped or missing; else it is only published."""
+        return bool(self.statuses)
+
+    def finite(self, metric: str) -> dict[int, float]:
+        """The finite values of a metric by seed."""
+        return {seed: value for seed, value in self.values.get(metric, {}).items() if math.isfinite(value)}
+
+    def states(self) -> str:
+        """The seeds in words: "3" if all went well, else "2 ok, 1 timeout", or "not run"."""
+        counts = Counter(self.statuses.values())
+        if counts.keys() <= {"ok"}:
+            return str(counts["ok"]) if counts else "not run"
+        order = sorted(counts, key=lambda status: (status != "ok", status))
+        return ", ".join(f"{counts[status]} {status}" for status in order)
+
+
+def measured(rows: Sequence[Row], where: Where) -> list[Group]:
+    """The groups of all measured rows that `where` keeps.
+
+    Raises `UserError` if two rows of one seed disagree; suites that share a cell repeat it harmlessly.
+    """
+    groups: dict[str, Group] = {}
+    keys: dict[int, str] = {}  # the metrics of a cell share one object
+    suites: dict[tuple[str, int, str], str] = {}
+    for row in rows:
+        if row.origin != "measured":
+            continue
+        if not all(_allowed(options, row.settings.get(name)) for name, options in where.items()):
+            continue
+        key = keys.get(id(row.settings)) or keys.setdefault(id(row.settings), canonical(row.settings))
+        group = groups.setdefault(key, Group(row.settings))
+        first = suites.setdefault((key, row.seed, row.metric), row.suite)
+        if not _add(group, row):
+            raise UserError(
+                f"two different results for {row.method}, seed {row.seed}, {row.metric or 'status'} under "
+                f"{key}: different code made them, in the suites {first} and {row.suite}. Run again the one "
+                "that is behind, or, if it is no longer wanted, drop it with: harness forget SUITE"
+            )
+    return list(groups.values())
+
+
+def published(rows: Iterable[Row], where: Where, table: str, metrics: set[str]) -> list[Row]:
+    """The rows of a published table; `where` is held against what they state, and no more."""
+    return [
+        row
+        for row in rows
+        if row.origin == "published"
+        and row.suite == table
+        and row.metric in metrics
+        and all(_allowed(where[name], row.settings[name]) for name in where.keys() & row.settings.keys())
+    ]
+
+
+def attach(beside: Iterable[Row], groups: Sequence[Group], stand_ins: Mapping[str, str]) -> list[Group]:
+    """Put each published row on the groups with all its settings; returns groups for what nobody ran.
+
+    `stand_ins` gives the published data set that one of ours stands in for.
+    """
+    unrun: dict[str, Group] = {}
+    for row in beside:
+        stated = Group(row.settings)
+        hits = [group for group in groups if row.settings.items() <= _standing_in(group, stand_ins).items()]
+        for group in hits or [unrun.setdefault(stated.key, stated)]:
+            group.published[row.metric] = row
+    return list(unrun.values())
+
+
+def shared_settings(groups: Iterable[Group]) -> dict[str, list[Any]]:
+    """The settings that every group has, each with its distinct values."""
+    listed = [group.settings for group in groups]
+    names = set.intersection(*(set(settings) for settings in listed)) if listed else set()
+    return {name: _distinct(settings[name] for settings in listed) for name in sorted(names)}
+
+
+def labels(groups: Sequence[Group], rows: Sequence[str], show: Sequence[str]) -> dict[str, str]:
+    """A label by group key: the method, and the settings that tell the group from others but have no column.
+
+    Those are the settings that differ among groups with the same `rows`, and those that all groups have
+    without agreeing on them: a preset or budget is never hidden. What nobody ran shows all it states.
+    """
+    mine = [group for group in groups if group.ours]
+    telling = {name for name, values in shared_settings(mine).items() if len(values) > 1}
+    constant = {name for name, values in shared_settings(groups).items() if len(values) == 1}
+    made = {}
+    for group in groups:
+        kin = [other for other in mine if all(other.settings.get(n) == group.settings.get(n) for n in rows)]
+        names = telling | _differing(kin) if group.ours else group.settings.keys() - constant
+        shown = sorted((names & group.settings.keys()) - {"method", *rows, *show})
+        text = ", ".join(f"{name}={spell(group.settings[name])}" for name in shown)
+        method = group.settings["method"]
+        made[group.key] = f"{method} ({text})" if text else method
+    return made
+
+
+def spell(value: Any) -> str:
+    """A setting as text."""
+    return value if isinstance(value, str) else canonical(value)
+
+
+def _standing_in(group: Group, stand_ins: Mapping[str, str]) -> dict[str, Any]:
+    dataset = group.settings.get("dataset", "")
+    return {**group.settings, "dataset": stand_ins[dataset]} if dataset in stand_ins else group.settings
+
+
+def _differing(groups: Sequence[Group]) -> set[str]:
+    names = {name for group in groups for name in group.settings}
+    return {name for name in names if len(_distinct(group.settings.get(name) for group in groups)) > 1}
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    return list({canonical(value): value for value in values}.values())
+
+
+def _allowed(options: Scalar | list[Scalar], value: Any) -> bool:
+    """Whether `value` is one of `options`; true is not 1."""
+    listed = options if isinstance(options, list) else [options]
+    return any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in listed)
+
+
+def _add(group: Group, row: Row) -> bool:
+    """Take a row in; whether it agrees with what is known of its seed."""
+    group.cells.add(row.key)
+    group.suites |= set(row.suite.split(","))
+    if row.seed not in group.statuses and row.status != "ok":
+        group.reasons.append(f"{row.status}: {row.reason or 'no reason known'}")
+    agrees = group.statuses.setdefault(row.seed, row.status) == row.status
+    if row.metric:
+        first = group.values.setdefault(row.metric, {}).setdefault(row.seed, row.value)
+        agrees = agrees and (first == row.value or (math.isnan(first) and math.isnan(row.value)))
+    return agrees

@@ -1,0 +1,321 @@
+"""Declared views of rows: a YAML file says which rows, columns and published numbers; `make` fills it.
+
+What a table never does: mix settings in one row, leave a failed cell blank, show a published number without
+a tolerance or a reason why it cannot be compared, or end without saying what its intervals and marks mean.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness import stats
+from harness.key import digest
+from harness.published import printed
+from harness.row import Row
+from harness.views import groups as grouping
+from harness.views.groups import Group, spell
+from harness.views.render import Head, Table, TableCell
+from harness.views.table_file import Column, TableSpec, load
+
+__all__ = ["Column", "TableSpec", "load", "make"]
+
+DECIMALS = {"nats": 2, "%": 1, "dB": 2}
+"""Decimals by unit; any other column shows three significant digits of its smallest value."""
+
+MAX_REASONS = 3
+"""How many different reasons for missing results are told below a table."""
+
+ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
+Mark = Literal["", "unbeaten", "untested"]
+
+
+@dataclass(frozen=True)
+class _View:
+    """All that the cells and footnotes of one table are made from."""
+
+    spec: TableSpec
+    groups: list[Group]
+    metrics: dict[str, Row]
+    marks: dict[str, Mark]
+    decimals: dict[str, int]
+
+    def kind(self, metric: str) -> str:
+        return self.metrics[metric].kind if metric in self.metrics else "quality"
+
+    def unit(self, metric: str) -> str:
+        return self.metrics[metric].unit if metric in self.metrics else ""
+
+
+def make(spec: TableSpec, rows: Iterable[Row]) -> Table:
+    """The table that `spec` declares, of rows as `harness rows` prints them; frozen ones do not count.
+
+    Raises `UserError` if the rows hold two different values for one metric of one cell.
+    """
+    rows = [row for row in rows if row.task == spec.task]
+    groups = grouping.measured(rows, spec.where)
+    wanted = {column.published for column in spec.columns}
+    beside = grouping.published(rows, spec.where, spec.published, wanted)
+    groups += grouping.attach(beside, groups, spec.stand_ins)
+    metrics = _metrics(spec, rows)
+    groups.sort(key=lambda group: _rank(spec, group, metrics.get(spec.headline)))
+    marks = _marks(spec, groups, metrics.get(spec.headline))
+    view = _View(spec, groups, metrics, marks, _decimals(spec, groups, metrics))
+    heads, columns = _label_columns(view)
+    for column in spec.columns:
+        heads.append(_metric_head(view, column.metric))
+        columns.append([_metric_cell(view, group, column.metric) for group in groups])
+        if column.published:
+            heads += _published_heads(spec, column)
+            columns.append([_published_cell(group, column) for group in groups])
+            columns.append([_verdict(view, group, column) for group in groups])
+    body = [list(cells) for cells in zip(*columns, strict=True)]
+    return Table(spec.title, heads, body, [*_footnotes(view, rows, beside), _shown(groups)])
+
+
+def _shown(groups: Sequence[Group]) -> str:
+    """Which suites' cells the table is made of: how many, and a digest of their keys."""
+    keys = sorted({key for group in groups for key in group.cells})
+    suites = sorted({suite for group in groups for suite in group.suites})
+    if not keys:
+        return "Shows no cell of ours."
+    many = f"{len(keys)} cell{'s' * (len(keys) > 1)}"
+    return f"Shows {many} of {', '.join(suites)} (cells {digest(keys)[:10]})."
+
+
+def _metrics(spec: TableSpec, rows: Sequence[Row]) -> dict[str, Row]:
+    """A row by metric, for its unit, direction and kind: our own, else the published one beside it."""
+    ours = {row.metric: row for row in rows if row.origin == "measured"}
+    theirs = {row.metric: row for row in rows if row.origin == "published"}
+    borrowed = {
+        column.metric: theirs[column.published] for column in spec.columns if column.published in theirs
+    }
+    return borrowed | ours
+
+
+def _rank(spec: TableSpec, group: Group, headline: Row | None) -> tuple[Any, ...]:
+    """Sort key: by data set, what nobody ran last, by group, the best headline first, then by name."""
+    values = list(group.finite(spec.headline).values())
+    centre = 0.0
+    if headline and values:
+        centre = _centre(headline.kind, values) * (-1 if headline.direction == "higher" else 1)
+    rivals = _field(spec, group)
+    dataset = group.settings.get("dataset", "")
+    return (dataset, not group.ours, rivals, not values, centre, group.settings["method"], group.key)
+
+
+def _field(spec: TableSpec, group: Group) -> tuple[str, ...]:
+    """Groups are ranked and tested against those of the same field."""
+    return tuple(spell(group.settings.get(name)) for name in spec.within)
+
+
+def _centre(kind: str, values: Sequence[float]) -> float:
+    return statistics.median(values) if kind == "speed" else statistics.mean(values)
+
+
+def _marks(spec: TableSpec, groups: Sequence[Group], headline: Row | None) -> dict[str, Mark]:
+    """Marks by group key. Groups where no rival shares enough seeds with the best get none."""
+    if headline is None or headline.kind == "speed" or headline.direction == "none":
+        return {}
+    rivals: dict[tuple[str, ...], dict[str, dict[int, float]]] = {}
+    for group in groups:
+        if values := group.finite(spec.headline):
+            rivals.setdefault(_field(spec, group), {})[group.key] = values
+    marks: dict[str, Mark] = {}
+    for values_by_group in rivals.values():
+        found = stats.standing(values_by_group, headline.direction)
+        if len(found.untested) < len(values_by_group) - 1:
+            marks |= {key: "untested" if key in found.untested else "unbeaten" for key in found.unbeaten}
+    return marks
+
+
+def _decimals(spec: TableSpec, groups: Sequence[Group], metrics: Mapping[str, Row]) -> dict[str, int]:
+    made = {}
+    for column in spec.columns:
+        values = [abs(value) for group in groups for value in group.finite(column.metric).values() if value]
+        smallest = math.floor(math.log10(min(values))) if values else 0
+        by_size = min(max(2 - smallest, 0), 6)
+        unit = metrics[column.metric].unit if column.metric in metrics else ""
+        made[column.metric] = DECIMALS.get(unit, by_size) if column.decimals is None else column.decimals
+    return made
+
+
+def _label_columns(view: _View) -> tuple[list[Head], list[list[TableCell]]]:
+    spec, names = view.spec, grouping.labels(view.groups, view.spec.rows, view.spec.show)
+    heads = [Head(name, name) for name in spec.rows]
+    heads += [Head(name, name, "right") for name in [*spec.show, "seeds"]]
+    settings = [{name: spell(value) for name, value in group.settings.items()} for group in view.groups]
+    columns = [[TableCell(texts.get(head.key, "–")) for texts in settings] for head in heads]
+    columns[spec.rows.index("method")] = [TableCell(names[group.key]) for group in view.groups]
+    columns[-1] = [TableCell(group.states()) for group in view.groups]
+    return heads, columns
+
+
+def _metric_head(view: _View, metric: str) -> Head:
+    unit = f" ({view.unit(metric)})" if view.unit(metric) else ""
+    arrow = ARROWS[view.metrics[metric].direction] if metric in view.metrics else ""
+    return Head(metric, metric + unit + arrow, "right")
+
+
+def _metric_cell(view: _View, group: Group, metric: str) -> TableCell:
+    """Mean ± half-width (speed: median and range), or why there is none."""
+    values = list(group.finite(metric).values())
+    if not values:
+        return TableCell(_why_empty(group, metric))
+    places, n = view.decimals[metric], len(values)
+    numbers: dict[str, float | None]
+    if view.kind(metric) == "speed":
+        centre, low, high = statistics.median(values), min(values), max(values)
+        text = f"{centre:.{places}f}" + (f" ({low:.{places}f}–{high:.{places}f})" if n > 1 else "")
+        numbers = {"": centre, "low": low, "high": high, "n": n}
+    else:
+        interval = stats.t_interval(values)
+        text = f"{interval.mean:.{places}f}{_half_width(interval.half_width, places)}"
+        numbers = {"": interval.mean, "low": interval.low, "high": interval.high, "n": n}
+    mark = view.marks.get(group.key, "") if metric == view.spec.headline else ""
+    return TableCell(text + _of_how_many(group, metric, n), numbers, mark)
+
+
+def _why_empty(group: Group, metric: str) -> str:
+    if not group.ours:
+        return "–"
+    if group.values.get(metric):
+        return "not finite"
+    if "ok" in group.statuses.values():
+        return "not reported"
+    return " or ".join(sorted(set(group.statuses.values())))
+
+
+def _half_width(half_width: float | None, places: int) -> str:
+    if half_width is None:
+        return ""
+    if 0 < half_width < 0.5 * 10**-places:
+        return f" ± <{10**-places:.{places}f}"
+    return f" ± {half_width:.{places}f}" if half_width else " ± 0"
+
+
+def _of_how_many(group: Group, metric: str, n: int) -> str:
+    """A remark where a value rests on fewer seeds than went well."""
+    infinite = len(group.values[metric]) - n
+    if infinite:
+        return f" (n={n}, {infinite} not finite)"
+    return "" if n == list(group.statuses.values()).count("ok") else f" (n={n})"
+
+
+def _published_heads(spec: TableSpec, column: Column) -> list[Head]:
+    note = " (1)" if spec.not_comparable else ""
+    return [
+        Head(f"{column.metric}_published", f"published {column.published}{note}", "right"),
+        Head(f"{column.metric}_verdict", "verdict"),
+    ]
+
+
+def _published_cell(group: Group, column: Column) -> TableCell:
+    row = group.published.get(column.published)
+    if row is None:
+        return TableCell("–")
+    value, error = row.value, row.error
+    return TableCell(printed(value, error), {"": value, "error": None if math.isnan(error) else error})
+
+
+def _verdict(view: _View, group: Group, column: Column) -> TableCell:
+    """Whether our mean lies within the tolerance of the published value; the difference is ours − theirs."""
+    row = group.published.get(column.published)
+    values = list(group.finite(column.metric).values())
+    if row is None:
+        return TableCell("–")
+    if not values:
+        return TableCell("no result" if group.ours else "not run")
+    difference = statistics.mean(values) - row.value
+    if view.spec.not_comparable:
+        return TableCell("not comparable (1)")
+    if column.agree_within is not None and abs(difference) <= column.agree_within:
+        return TableCell("agrees")
+    return TableCell(f"differs by {difference:+.{view.decimals[column.metric]}f}")
+
+
+def _footnotes(view: _View, rows: Sequence[Row], beside: Sequence[Row]) -> list[str]:
+    return [
+        *_notes_on_published(view.spec, beside),
+        *_notes_on_settings(view, rows),
+        *filter(None, [" ".join(_interval_notes(view))]),
+        " ".join(_mark_notes(view)),
+    ]
+
+
+def _notes_on_published(spec: TableSpec, beside: Sequence[Row]) -> Iterable[str]:
+    if beside and spec.not_comparable:
+        yield f"(1) {spec.not_comparable}"
+    for place in dict.fromkeys(row.place for row in beside):
+        yield f"Published: {place}."
+    for column in spec.columns:
+        if beside and column.agree_within is not None:
+            yield (
+                f"{column.metric} agrees where our mean is within {column.agree_within:g} of the published "
+                "value; differences are ours − published."
+            )
+
+
+def _notes_on_settings(view: _View, rows: Sequence[Row]) -> Iterable[str]:
+    """What all rows share, what `where` asks for in vain, and why cells have no result."""
+    ours = [group for group in view.groups if group.ours]
+    shown = {*view.spec.rows, *view.spec.show}
+    same = [
+        f"{name}={spell(values[0])}"
+        for name, values in grouping.shared_settings(ours).items()
+        if len(values) == 1 and name not in shown
+    ]
+    if same:
+        yield f"In all our rows: {', '.join(same)}."
+    known = {n for row in rows if row.origin == "measured" for n in row.settings}
+    for name in view.spec.where:
+        if known and name not in known:
+            yield f"No row has the setting {name!r}, which the table's where asks for."
+    reasons = [reason for group in view.groups for reason in group.reasons]
+    for reason, count in Counter(reasons).most_common(MAX_REASONS):
+        yield f"{reason}{f' ({count} cells)' if count > 1 else ''}."
+    if len(set(reasons)) > MAX_REASONS:
+        yield f"Cells without a result have {len(set(reasons)) - MAX_REASONS} more reasons; see harness rows."
+
+
+def _interval_notes(view: _View) -> Iterable[str]:
+    quality = {column.metric for column in view.spec.columns if view.kind(column.metric) != "speed"}
+    counts = {len(group.finite(metric)) for group in view.groups for metric in quality} - {0}
+    tested = sorted(n for n in counts if n >= stats.MIN_SEEDS)
+    if tested:
+        n = str(tested[0]) if len(tested) == 1 else f"{tested[0]} to {tested[-1]}"
+        yield (
+            f"Ours: mean ± half-width of the 95 % t-interval over seeds (n = {n}); it covers the choice of "
+            "seed and nothing else."
+        )
+    if counts - set(tested):
+        yield f"Fewer than {stats.MIN_SEEDS} seeds: the mean alone, without an interval."
+    speeds = [column.metric for column in view.spec.columns if view.kind(column.metric) == "speed"]
+    if any(group.finite(metric) for group in view.groups for metric in speeds):
+        yield f"{', '.join(speeds)}: median (range) over seeds."
+
+
+def _mark_notes(view: _View) -> Iterable[str]:
+    headline = view.spec.headline
+    if not any(group.finite(headline) for group in view.groups):
+        yield f"There is no result on {headline}, so no row is marked."
+    elif not view.marks:
+        yield (
+            f"No row is marked: no rival of the best {headline} shares {stats.MIN_SEEDS} seeds with it, so "
+            "nothing is claimed."
+        )
+    else:
+        yield (
+            f"● best {headline} among rows with the same {', '.join(view.spec.within)}, and all that it does "
+            "not beat: paired t-test over common seeds (sharper than the intervals of single rows), "
+            "Holm-corrected, level 0.05."
+        )
+        groups = {_field(view.spec, group) for group in view.groups if group.finite(headline)}
+        if groups - {_field(view.spec, group) for group in view.groups if group.key in view.marks}:
+            yield f"Groups without ●: no rival shares {stats.MIN_SEEDS} seeds with the best."
+    if "untested" in view.marks.values():
+        yield f"○ not tested: shares fewer than {stats.MIN_SEEDS} seeds with the best that has as many."
