@@ -62,8 +62,9 @@ class Images:
 def load(run: harness.Run, dataset: str, levels: int | None, binary: bool, test_images: int) -> Images:
     """Training images without validation rows, and `test_images` test images (at most all), evenly spaced.
 
-    `levels` is the number of pixel values, None where the data set has no pixels. Binary MNIST is sampled once, pixels being probabilities; all other data is rounded. Raises ValueError for
-    pixels of the wrong range or shape, and for colour asked to be binary.
+    `levels` is the number of pixel values, None where the data set has no pixels. Binary MNIST is sampled
+    once, pixels being probabilities; all other data is rounded. Raises ValueError for pixels of the wrong
+    range or shape, and for colour asked to be binary.
     """
     arrays = run.data(dataset)
     parts = {
