@@ -359,8 +359,8 @@ def test_binary_mnist_is_sampled_and_the_rest_rounded():
 
 
 def test_validation_rows_are_the_last_and_taken_away(run):
-    found = images.load(run, "digits", 17, True, 50)
+    found = images.load(run, "digits", True, 50)
     assert len(found.x_train) == 1437 - 143 and len(found.x_valid) == 143 and len(found.x_test) == 50
     assert len(found.y_train) == len(found.x_train) and len(found.y_test) == 50
-    made = images.load(run, "random_bits", 2, True, 5000)
+    made = images.load(run, "random_bits", True, 5000)
     assert (len(made.x_train), len(made.x_valid), len(made.x_test)) == (5000, 1000, 1000)

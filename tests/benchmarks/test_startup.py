@@ -40,12 +40,12 @@ def test_help_costs_60_ms(project: Project) -> None:
 FILL = """
 from pathlib import Path
 
-from harness import cli
-from harness.execution import scheduler
+from harness import cli, environment
+from harness.execution.scheduler import _note_environment
 from harness.store import Measurement, Record
 
-_, _, store, cells = cli._plan("suite.yaml", (), (), Path("results"))
-software = execute._record_environment(store)
+_, _, store, cells = cli._plan(cli.Selection("suite.yaml", (), (), (), Path("results")))
+software = _note_environment(store, environment.describe())
 for planned in cells:
     cell, keys, inputs = planned.cell, planned.keys, planned.inputs
     store.write(

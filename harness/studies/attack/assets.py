@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 import harness
-from harness.context import Run
 from harness.errors import UserError
 from harness.studies.attack import images, networks
 from harness.studies.attack.training import Budget, train
@@ -17,7 +16,7 @@ TRAINED = ("plain", "pgd", "ibp")
 
 
 def target(
-    run: Run, *, target: str, dataset: str, weights: str | None, training: dict[str, Any]
+    run: harness.Run, *, target: str, dataset: str, weights: str | None, training: dict[str, Any]
 ) -> nn.Sequential:
     """The network that `target` names, ready for use. `training` is what `trained` takes beside the data set.
 
@@ -37,7 +36,7 @@ def target(
 
 @harness.asset
 def trained(
-    run: Run,
+    run: harness.Run,
     *,
     dataset: harness.DataSet,
     target: str,

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 import harness
 from harness import data
-from harness.context import Run
 from harness.errors import UserError
 from harness.studies.attack import adversarial, auxiliary, generators, images
 
@@ -18,7 +17,7 @@ Kind = Literal["latent_flow", "acwgan", "acwgan_paper"]
 
 @harness.asset
 def conditional_generator(
-    run: Run, *, dataset: harness.DataSet, kind: str, seed: int, steps: int
+    run: harness.Run, *, dataset: harness.DataSet, kind: str, seed: int, steps: int
 ) -> dict[str, Tensor]:
     """The `state_dict` of a generator of `kind` after `steps` updates on the training split alone.
 
@@ -37,7 +36,9 @@ def conditional_generator(
 
 
 @harness.asset
-def auxiliary_classifier(run: Run, *, dataset: harness.DataSet, seed: int, steps: int) -> dict[str, Tensor]:
+def auxiliary_classifier(
+    run: harness.Run, *, dataset: harness.DataSet, seed: int, steps: int
+) -> dict[str, Tensor]:
     """The `state_dict` of the attacks' own classifier after `steps` updates on the training split."""
     split = images.load(run, dataset)
     with torch.random.fork_rng():
@@ -55,7 +56,7 @@ class Tools(NamedTuple):
 
 
 def tools(
-    run: Run,
+    run: harness.Run,
     problem: Any,
     *,
     kind: Kind,

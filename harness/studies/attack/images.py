@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import harness
 from harness import data
-from harness.context import Run
 from harness.errors import UserError
 
 
@@ -27,7 +27,7 @@ class Images:
         return tuple(self.x_train.shape[1:])
 
 
-def load(run: Run, dataset: str, test_images: int = 0) -> Images:
+def load(run: harness.Run, dataset: str, test_images: int = 0) -> Images:
     """Both splits of `dataset`; of the test split `test_images` evenly spread ones, or all where it is 0.
 
     Evenly spread, because the first images of MNIST's test split are harder than the rest. Raises `UserError`

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+import harness
 from harness import Estimate
-from harness.context import Run
 from harness.kit.pictures import save_grid
 from harness.studies.attack import networks, norm_attacks
 from harness.studies.attack.certificates import assets
@@ -34,7 +34,7 @@ class Asked(NamedTuple):
 
 
 def norm_bounded(
-    problem: Problem, arrays: dict[str, Tensor], run: Run, asked: Asked
+    problem: Problem, arrays: dict[str, Tensor], run: harness.Run, asked: Asked
 ) -> dict[str, float | Estimate]:
     """Errors in percent of the test images: clean, under this attack, and by each certificate at most.
 
@@ -57,7 +57,7 @@ def norm_bounded(
     return found
 
 
-def certificates(problem: Problem, run: Run, asked: Asked) -> tuple[dict[str, Tensor], Tensor]:
+def certificates(problem: Problem, run: harness.Run, asked: Asked) -> tuple[dict[str, Tensor], Tensor]:
     """Which test images (N,) each certificate proves, by name; and those that branch and bound has broken."""
     named = problem.identity | {"eps": problem.eps}
     slopes = named | {"steps": asked.linear_steps}
@@ -124,7 +124,7 @@ def percent(which: Tensor) -> Estimate:
     return Estimate(100 * share, 100 * math.sqrt(share * (1 - share) / count), count)
 
 
-def _picture(problem: Problem, adversarial: Tensor, changed: Tensor, run: Run) -> None:
+def _picture(problem: Problem, adversarial: Tensor, changed: Tensor, run: harness.Run) -> None:
     """Originals above what the attack made of them, above the difference, gray where there is none."""
     rows = changed.nonzero()[:SHOWN, 0]
     if not len(rows):

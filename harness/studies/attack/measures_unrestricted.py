@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import harness
 from harness import Estimate
-from harness.context import Run
 from harness.studies.attack import assets, norm_attacks, sheets
 from harness.studies.attack.generators import CLASSES
 from harness.studies.attack.oracle import ABSTAINS, VOTES, Oracle, confidence, majority
@@ -40,7 +40,7 @@ class Judging:
     transfer_steps: int
 
 
-def unrestricted(problem: Problem, arrays: dict[str, Tensor], run: Run, judging: Judging) -> Found:
+def unrestricted(problem: Problem, arrays: dict[str, Tensor], run: harness.Run, judging: Judging) -> Found:
     """Rates in percent at each stage; distances, transfer, cost; how good generator and oracle are."""
     judges = panel(problem.dataset, 0, judging.effort)
     record = (oracle_record, {"dataset": problem.dataset, "seed": 0, "effort": judging.effort})
@@ -147,7 +147,7 @@ def _trained(problem: Problem, judging: Judging) -> dict[str, Any]:
 
 
 def transfer(
-    problem: Problem, arrays: dict[str, Tensor], stages: Stages, run: Run, judging: Judging
+    problem: Problem, arrays: dict[str, Tensor], stages: Stages, run: harness.Run, judging: Judging
 ) -> Found:
     """The share of successes that other networks get wrong too, whatever they say."""
     rows = stages.joint()
@@ -195,7 +195,7 @@ def of_generator(arrays: dict[str, Tensor], oracle: Oracle) -> Found:
 
 
 def of_oracle(
-    problem: Problem, oracle: Oracle, known: dict[str, Tensor], run: Run, broken_images: int
+    problem: Problem, oracle: Oracle, known: dict[str, Tensor], run: harness.Run, broken_images: int
 ) -> Found:
     """The oracle's errors on real test images, on garbage, and on images of this target that were broken.
 

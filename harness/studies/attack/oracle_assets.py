@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 import harness
-from harness.context import Run
 from harness.studies.attack import images
 from harness.studies.attack.generators import settled
 from harness.studies.attack.judges import ARCHITECTURES, KNOWN, UNKNOWN, build, garbage, train_judge
@@ -22,7 +21,7 @@ HELD_SURE, HELD_DIGIT = "held.sure", "held.digit"
 
 @harness.asset
 def judge(
-    run: Run, *, dataset: harness.DataSet, architecture: str, seed: int, effort: float
+    run: harness.Run, *, dataset: harness.DataSet, architecture: str, seed: int, effort: float
 ) -> dict[str, Tensor]:
     """The `state_dict` of a judge, and its confidence and digit (N,) on training images it was not shown."""
     split = images.load(run, dataset)
@@ -46,7 +45,7 @@ def panel(dataset: str, seed: int, effort: float) -> list[Any]:
     return [(judge, settings | {"architecture": each}) for each in ARCHITECTURES]
 
 
-def summoned(run: Run, dataset: str, side: int, seed: int, effort: float) -> Oracle:
+def summoned(run: harness.Run, dataset: str, side: int, seed: int, effort: float) -> Oracle:
     """The five judges of a data set of S × S images, with thresholds from held-out training images."""
     known = [dict(arrays) for arrays in run.assets(panel(dataset, seed, effort))]
     sure = torch.stack([arrays.pop(HELD_SURE) for arrays in known])
@@ -60,7 +59,9 @@ def summoned(run: Run, dataset: str, side: int, seed: int, effort: float) -> Ora
 
 
 @harness.asset
-def oracle_record(run: Run, *, dataset: harness.DataSet, seed: int, effort: float) -> dict[str, Tensor]:
+def oracle_record(
+    run: harness.Run, *, dataset: harness.DataSet, seed: int, effort: float
+) -> dict[str, Tensor]:
     """How the oracle does on all test images, at three, four and five votes, and on what is no digit.
 
     `wrong` and `abstained` (3,) are shares of the `n` test images, `held_abstained` () of held-out training

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.context import Run
+import harness
 from harness.kit.pictures import save_grid
 from harness.studies.attack.generators import CLASSES
 from harness.studies.attack.oracle import VOTES, Oracle, majority
@@ -17,7 +17,7 @@ from harness.studies.attack.stages import Stages
 from harness.studies.attack.task import Problem
 
 
-def counts(stages: Stages, run: Run) -> None:
+def counts(stages: Stages, run: harness.Run) -> None:
     """Write `digits.csv`: counts at every stage for each digit, with Wilson's 95 % interval of the rates."""
     with (run.folder / "digits.csv").open("w", newline="") as file:
         table = csv.writer(file)
@@ -34,7 +34,7 @@ def counts(stages: Stages, run: Run) -> None:
                 table.writerow([digit, *line, *intervals])
 
 
-def pictures(arrays: dict[str, Tensor], stages: Stages, run: Run) -> None:
+def pictures(arrays: dict[str, Tensor], stages: Stages, run: harness.Run) -> None:
     """Contact sheets, a row for each digit: successes, what the oracle rejected, near misses, plain samples.
 
     A near miss is read as its source by the oracle, but the target was right or the auxiliary refused it.
@@ -48,7 +48,7 @@ def pictures(arrays: dict[str, Tensor], stages: Stages, run: Run) -> None:
         sheet(arrays["plain"], arrays["plain_source"], run, "plain")
 
 
-def sheet(images: Tensor, source: Tensor, run: Run, name: str, columns: int = 20) -> None:
+def sheet(images: Tensor, source: Tensor, run: harness.Run, name: str, columns: int = 20) -> None:
     """`name`.png in the run's folder: up to `columns` images of each digit, a row each."""
     if not len(images):
         return
@@ -61,7 +61,9 @@ def sheet(images: Tensor, source: Tensor, run: Run, name: str, columns: int = 20
     save_grid(grid.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3), run.folder / f"{name}.png")
 
 
-def keep(problem: Problem, arrays: dict[str, Tensor], stages: Stages, oracle: Oracle, run: Run) -> None:
+def keep(
+    problem: Problem, arrays: dict[str, Tensor], stages: Stages, oracle: Oracle, run: harness.Run
+) -> None:
     """Write `judged.npz` for people: the attack's images that fooled and were accepted, with what the oracle
     sees, and as controls plain samples and real test images. Bytes of gray, so that nothing else shows."""
     rows = stages.raw

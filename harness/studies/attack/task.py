@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from torch import Tensor, nn
 
 import harness
-from harness.context import Run
 from harness.studies.attack import assets, images
 
 
@@ -35,7 +34,7 @@ class Problem:
       (T,), the class that the target should say, or −1 for any wrong one.
     """
 
-    run: Run
+    run: harness.Run
     dataset: str
     eps: float
     x_test: Tensor
@@ -49,7 +48,7 @@ class Problem:
 
 @harness.task
 def attack(
-    run: Run,
+    run: harness.Run,
     *,
     dataset: harness.DataSet,
     target: Literal["plain", "pgd", "ibp", "wong_kolter", "raghunathan"],

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.context import Run
+import harness
 from harness.studies.attack.generator_assets import Tools, tools
 from harness.studies.attack.search import UNTARGETED, Found, accepts
 
@@ -25,7 +25,7 @@ Attack = Callable[..., Found]
 
 
 def attempt(
-    problem: Any, run: Run, attack: Attack, *, starts: int, targeted: bool, **wanted_tools: Any
+    problem: Any, run: harness.Run, attack: Attack, *, starts: int, targeted: bool, **wanted_tools: Any
 ) -> dict[str, Tensor]:
     """Run `attack` from `starts` random z for each digit; `targeted`, for each pair of digits that differ.
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 import harness
-from harness import data
 from harness.kit.ldpc.code import decode, frame_errors, regular_code
 from harness.studies.coding import codecs
 from harness.studies.coding import distortion as measure
@@ -28,7 +27,7 @@ def operating_points(
     `bits` (3, Q, N), by what is charged (see `CHARGED`; "stripped" is "file" where there are no tables);
     `l1` and `l2` (Q, N); `blank_l1` and `blank_l2` (N,) of the mean image, which a lost file is replaced by.
     """
-    sent = load(run, dataset, data.describe(dataset).levels, binary, images)
+    sent = load(run, dataset, binary, images)
     coder, pictures = codecs.find(codec), sent.pictures()
     bits, l1, l2 = [], [], []
     for quality in coder.qualities:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import harness
+from harness import data
 
 VALIDATION = 2000
 """Training rows kept for choosing weights: the last tenth, at most so many."""
@@ -59,14 +60,13 @@ class Images:
         return (self.x_test - images).square().mean(-1)
 
 
-def load(run: harness.Run, dataset: str, levels: int | None, binary: bool, test_images: int) -> Images:
+def load(run: harness.Run, dataset: str, binary: bool, test_images: int) -> Images:
     """Training images without validation rows, and `test_images` test images (at most all), evenly spaced.
 
-    `levels` is the number of pixel values, None where the data set has no pixels. Binary MNIST is sampled
-    once, pixels being probabilities; all other data is rounded. Raises ValueError for pixels of the wrong
-    range or shape, and for colour asked to be binary.
+    Binary MNIST is sampled once, pixels being probabilities; all other data is rounded. Raises ValueError for
+    pixels of the wrong range or shape, and for colour asked to be binary.
     """
-    arrays = run.data(dataset)
+    arrays, levels = run.data(dataset), data.describe(dataset).levels
     parts = {
         name: pixels(arrays[name], levels, dataset)
         for name in ("x_train", "x_valid", "x_test")

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import harness
-from harness import data
 from harness.studies.coding.images import Images, load
 from harness.studies.coding.noisy_codes import BinaryChannel
 
@@ -50,6 +49,6 @@ def coding(
     Binary images: MNIST is sampled once (pixels are probabilities), all others are rounded. Raises ValueError
     for images of the wrong range or shape.
     """
-    images = load(run, dataset, data.describe(dataset).levels, binary, test_images)
+    images = load(run, dataset, binary, test_images)
     entropy = images.shape[0] * math.log(2) if dataset == "random_bits" else None
     return Problem(images, bits, BinaryChannel(channel, eps), entropy)

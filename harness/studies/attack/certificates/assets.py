@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 import harness
-from harness.context import Run
 from harness.studies.attack import assets, images, networks, norm_attacks
 from harness.studies.attack.certificates.branching import branch
 from harness.studies.attack.certificates.dual import dual_margins
@@ -31,7 +30,7 @@ BATCH = 10
 
 @harness.asset
 def interval(
-    run: Run,
+    run: harness.Run,
     *,
     dataset: harness.DataSet,
     weights: harness.DataSet | None,
@@ -52,7 +51,7 @@ def interval(
 
 @harness.asset
 def dual(
-    run: Run,
+    run: harness.Run,
     *,
     dataset: harness.DataSet,
     weights: harness.DataSet | None,
@@ -79,7 +78,7 @@ def dual(
 
 @harness.asset
 def linear(
-    run: Run,
+    run: harness.Run,
     *,
     dataset: harness.DataSet,
     weights: harness.DataSet | None,
@@ -104,7 +103,7 @@ def linear(
 
 @harness.asset
 def branched(
-    run: Run,
+    run: harness.Run,
     *,
     dataset: harness.DataSet,
     weights: harness.DataSet | None,
@@ -135,7 +134,7 @@ def branched(
 
 @harness.asset
 def semidefinite_pairs(
-    run: Run,
+    run: harness.Run,
     *,
     dataset: harness.DataSet,
     weights: harness.DataSet | None,
@@ -154,7 +153,7 @@ def semidefinite_pairs(
 
 @harness.asset
 def semidefinite(
-    run: Run,
+    run: harness.Run,
     *,
     dataset: harness.DataSet,
     weights: harness.DataSet | None,
@@ -182,7 +181,7 @@ def semidefinite(
 
 
 def _asked(
-    run: Run,
+    run: harness.Run,
     dataset: str,
     weights: str | None,
     target: str,
