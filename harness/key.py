@@ -116,6 +116,11 @@ def _reading(datasets: Iterable[Path]) -> list[Source]:
 
 def code_of(sources: Iterable[Source]) -> dict[str, str]:
     """Digests of the code that these sources and their imports hold, by file label."""
+    return _code_of(tuple(Source(path, root, tuple(hidden)) for path, root, hidden in sources))
+
+
+@functools.cache
+def _code_of(sources: tuple[Source, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path, root, hidden in sources:
         found |= closure(Path(path), root=Path(root) if root else None, hidden=frozenset(hidden))

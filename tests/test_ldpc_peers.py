@@ -36,7 +36,7 @@ def sent_and_llr(code, channel, level, count, seed=0):
 
 
 @every_peer
-@pytest.mark.parametrize("channel, level", [("bsc", 0.02), ("bec", 0.25), ("awgn", 0.6)])
+@pytest.mark.parametrize("channel, level", [("bsc", 0.02), ("bec", 0.25), ("awgn", 0.55)])
 def test_word_by_word_agreement_away_from_the_threshold(code, name, channel, level):
     words, llr = sent_and_llr(code, channel, level, 60)
     assert not torch.equal((llr < 0).to(torch.uint8), words)
