@@ -30,6 +30,8 @@ _DECLARED = ("FILES", "LICENCE", "_file")
 _METRICS = ("METRICS",)
 """What a score file says of its metrics: how they are shown and judged, not what they are."""
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -55,7 +57,7 @@ class Keys:
 
 def canonical(value: Any) -> str:
     """One text per value: sorted keys, no spaces, 1 and 1.0 apart."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _ENCODER.encode(value)
 
 
 def digest(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,8 +83,10 @@ def make(
         raise UserError(f"{suite.path}: no cell is left by --only {_spell(only or {})}")
     sets = [_data_of(cell, registry) for cell in cells]
     located = {name: data.locate(name) for name in {name for both in sets for name in (*both[0], *both[1])}}
+    kinds = [(cell.task, cell.method, *both) for cell, both in zip(cells, sets, strict=True)]
+    halves = {kind: _halves(registry, located, *kind) for kind in dict.fromkeys(kinds)}
     looked_up = [
-        _look_up(cell, registry, store, located, both, force) for cell, both in zip(cells, sets, strict=True)
+        _look_up(cell, registry, store, halves[kind], force) for cell, kind in zip(cells, kinds, strict=True)
     ]
     explained = _explain(looked_up, store)
     return [_without_data(planned, located, offline, unavailable or {}) for planned in explained]
@@ -119,16 +122,16 @@ def _data_of(cell: Cell, registry: Registry) -> tuple[tuple[str, ...], tuple[str
     return tuple(fit), tuple(sorted({*fit, *score}))
 
 
-def _look_up(
-    cell: Cell,
+def _halves(
     registry: Registry,
-    store: Store,
     located: Mapping[str, data.Located],
-    sets: tuple[tuple[str, ...], tuple[str, ...]],
-    force: bool,
-) -> Planned:
-    task, method = registry.tasks[cell.task], registry.methods[cell.task, cell.method]
-    fit_data, score_data = sets
+    task_name: str,
+    method_name: str,
+    fit_data: tuple[str, ...],
+    score_data: tuple[str, ...],
+) -> tuple[Half, Half, Inputs]:
+    """A cell's two jobs and what they are made from: alike for all cells of a method on the same data."""
+    task, method = registry.tasks[task_name], registry.methods[task_name, method_name]
     sources = {name: located[name].dataset.source for name in score_data}
     fit_sources = key.fit_sources(task.path, method.path, method.root, [sources[n] for n in fit_data])
     score_sources = key.score_sources(task.score_path, sources.values())
@@ -138,8 +141,15 @@ def _look_up(
         checksums(located, fit_data),
         checksums(located, set(score_data) - set(fit_data)),
     )
+    return Half(fit_sources, fit_data), Half(score_sources, score_data), inputs
+
+
+def _look_up(
+    cell: Cell, registry: Registry, store: Store, halves: tuple[Half, Half, Inputs], force: bool
+) -> Planned:
+    task, method = registry.tasks[cell.task], registry.methods[cell.task, cell.method]
+    fit, score, inputs = halves
     keys = key.keys(cell.task, cell.method, cell.seed, cell.problem, cell.score, cell.parameters, inputs)
-    fit, score = Half(fit_sources, fit_data), Half(score_sources, score_data)
     planned = Planned(cell, task, method, inputs, keys, "miss", "", fit, score, forced=force)
     try:
         record = store.read(keys.key)
@@ -257,13 +267,13 @@ def drift(plan: Sequence[Planned], store_root: Path, now: Mapping[str, str]) -> 
     """How the software behind the hits differs from today's: one line per difference, with its count."""
     import json
 
-    counts: dict[str, int] = {}
-    for planned in plan:
-        if planned.status != "hit" or planned.record is None:
-            continue
-        path = store_root / "envs" / f"{planned.record.environment}.json"
+    hits = Counter(
+        planned.record.environment for planned in plan if planned.status == "hit" and planned.record
+    )
+    counts: Counter[str] = Counter()
+    for environment, count in hits.items():
+        path = store_root / "envs" / f"{environment}.json"
         made = json.loads(path.read_text()) if path.is_file() else {}
         for name in _differences(made, now):
-            line = f"{name} {made.get(name, 'unknown')} (now {now.get(name, 'none')})"
-            counts[line] = counts.get(line, 0) + 1
+            counts[f"{name} {made.get(name, 'unknown')} (now {now.get(name, 'none')})"] += count
     return [f"{count} results were made with {line}" for line, count in sorted(counts.items())]

@@ -1,4 +1,4 @@
-"""Jobs on this machine: a supervised process each, forked from a server that has imported torch already."""
+"""Jobs on this machine: a process each, forked by one of a few supervisors that have torch already."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ _SOCKET_NAME = 40
 
 
 class Local:
-    """One process per job. `code` are the files behind the jobs to come: slow libraries that they name are
-    loaded once, in the server."""
+    """One process per job, one supervisor per place. `code` are the files behind the jobs to come: slow
+    libraries that they name are loaded once, in the server that supervisors are forked from."""
 
     def __init__(self, device: str, code: Iterable[Path]) -> None:
         os.environ |= {"OMP_NUM_THREADS": str(THREADS), "MKL_NUM_THREADS": str(THREADS)}
@@ -43,7 +44,9 @@ class Local:
         self._forks = device == "cpu"
         self._context: Any = multiprocessing.get_context("forkserver" if self._forks else "spawn")
         self._server: int | None = None
-        self._running: dict[Any, Any] = {}
+        self._lines: dict[Any, Connection] = {}
+        self._running: dict[Any, Connection] = {}
+        self._idle: list[Any] = []
         _shorten_socket_address()
         if self._forks:
             text = b"\n".join(path.read_bytes() for path in code if path.is_file())
@@ -54,18 +57,34 @@ class Local:
             self._server = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
 
     def start(self, job: Path) -> Any:
-        process = self._context.Process(target=supervisor.supervise, args=(str(job),))
+        process = self._idle.pop() if self._idle else self._supervisor()
+        self._running[process] = self._lines[process]
+        with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile: `ended` will say so
+            self._lines[process].send(str(job))
+        return process
+
+    def _supervisor(self) -> Any:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=supervisor.serve, args=(theirs,))
         with contextlib.nullcontext() if self._forks else deaf_to_ctrl_c():
             process.start()
-        self._running[process.sentinel] = process
+        theirs.close()
+        self._lines[process] = ours
         return process
 
     def ended(self, seconds: float) -> dict[Any, int]:
+        ends = [end for process, line in self._running.items() for end in (line, process.sentinel)]
+        multiprocessing.connection.wait(ends, timeout=seconds)
         found = {}
-        for sentinel in multiprocessing.connection.wait(list(self._running), timeout=seconds):
-            process = self._running.pop(sentinel)
-            process.join()
-            found[process] = process.exitcode or 0
+        for process, line in list(self._running.items()):
+            with contextlib.suppress(EOFError, ConnectionError):  # it has died: see below
+                if line.poll():
+                    found[process] = line.recv()
+                    self._idle.append(process)
+            if process not in found and not process.is_alive():
+                found[process] = process.exitcode or 0
+        for process in found:
+            del self._running[process]
         return found
 
     def stop(self, handle: Any) -> None:
@@ -73,10 +92,13 @@ class Local:
         handle.terminate()
         handle.join(1.0)
         handle.kill()
-        self._running.pop(handle.sentinel, None)
+        self._running.pop(handle, None)
 
     def close(self) -> None:
-        """End the server: it would go on importing."""
+        """End the supervisors, and the server: it would go on importing."""
+        for process, line in self._lines.items():
+            line.close()
+            process.join(1.0)
         if self._server is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._server, signal.SIGTERM)

@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,37 @@ from harness.execution.worker import STORAGE_FAILED
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
+_NOT_WRITTEN = Outcome(status="crashed", reason="its outcome could not be written")
 
-def supervise(job_file: str) -> None:
+
+def serve(jobs_to_do: Connection) -> None:
+    """Supervise jobs one after another, as their files come in, and answer each with a status.
+
+    Ends when the executor closes the connection or is gone, and at SIGTERM with all that runs.
+    """
+    while True:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        try:
+            job_file = jobs_to_do.recv()
+        except EOFError:
+            return
+        status = supervise(job_file, jobs_to_do.fileno())
+        if status is None:
+            return
+        jobs_to_do.send(status)
+
+
+def supervise(job_file: str, ours: int | None = None) -> int | None:
     """Run the job in a child process within its limits, and leave its outcome beside its file.
 
-    Exits with `STORAGE_FAILED` when that could not be written.
+    `ours` is a descriptor that no other process may hold, for its closing is how our end is noticed.
+    Returns 0, `STORAGE_FAILED` when the outcome could not be written, and None when it was stopped.
     """
     try:
         job = jobs.read(Path(job_file))
     except FileNotFoundError:
-        return  # whoever asked has been stopped meanwhile
-    with contextlib.suppress(PermissionError):  # already a session leader when started by a scheduler
+        return None  # whoever asked has been stopped meanwhile
+    with contextlib.suppress(PermissionError):  # already a session leader
         os.setsid()
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what the worker orphans becomes ours to end
     wake = _wake_on_signals()
@@ -48,6 +69,8 @@ def supervise(job_file: str) -> None:
     if pid == 0:
         os.setpgid(0, 0)
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if ours is not None:
+            os.close(ours)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
@@ -56,16 +79,21 @@ def supervise(job_file: str) -> None:
         outcome = _watch(pid, job, wake)
     finally:
         left_behind = _end_tree(pid)
+        os.close(signal.set_wakeup_fd(-1))
+        os.close(wake)
     if outcome is None:
         shutil.rmtree(job.scratch, ignore_errors=True)
-        return
+        return None
+    if outcome is _NOT_WRITTEN:
+        return STORAGE_FAILED
     if left_behind and outcome.status == "ok":
         note = f"left {left_behind} process{'es' * (left_behind > 1)} behind, now ended"
         outcome = msgspec.structs.replace(outcome, reason="; ".join(filter(None, [outcome.reason, note])))
     try:
         jobs.end(job.folder, outcome)
     except OSError:
-        sys.exit(STORAGE_FAILED)
+        return STORAGE_FAILED
+    return 0
 
 
 def _wake_on_signals() -> int:
@@ -135,7 +163,7 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
 
 def _outcome(job: Job, exit_code: int) -> Outcome:
     if exit_code == STORAGE_FAILED:
-        sys.exit(STORAGE_FAILED)
+        return _NOT_WRITTEN
     if outcome := jobs.ended(job.folder):
         return outcome
     if exit_code < 0:
@@ -149,6 +177,13 @@ def _outcome(job: Job, exit_code: int) -> Outcome:
 
 def _end_tree(pid: int) -> int:
     """Kill the worker's process group and all that escaped from it; how many other processes there were."""
+    with contextlib.suppress(ChildProcessError):
+        return _end_family(pid)
+    return 0  # the worker was reaped and nobody else is there
+
+
+def _end_family(pid: int) -> int:
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # raises when there is no child at all
     left = _descendants(psutil.Process())
     others = sum(process.pid != pid and _runs(process) for process in left)
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -178,4 +213,4 @@ def _prctl(option: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    supervise(sys.argv[1])
+    sys.exit(supervise(sys.argv[1]) or 0)

@@ -83,9 +83,6 @@ def thousand(project: Project) -> Project:
     return project
 
 
-@pytest.mark.xfail(
-    reason="437 ms on a busy machine since settings and sources are objects; the bar stands and is missed"
-)
 def test_a_plan_of_1000_cells_costs_300_ms(thousand: Project) -> None:
     assert thousand.harness("plan", "suite.yaml").stdout.endswith("\n1000 hit\n")
     assert extra_seconds(thousand, "plan", "suite.yaml") < 0.3
