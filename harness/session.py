@@ -39,7 +39,9 @@ def complete(
     misses = [planned for planned in plan if planned.status == "miss"]
     records: dict[str, Record] = {}
     if misses:
-        _check_device(device)
+        from harness.execution import devices
+
+        devices.check(device)
         store.check_writable()
     ledger.note(store, suite, plan)
     if misses:
@@ -52,23 +54,16 @@ def complete(
     return _summary(now, ran=len(misses), tables=written)
 
 
-def _check_device(device: str) -> None:
-    from harness.execution.scheduler import no_such_device
-
-    if problem := no_such_device(device):
-        raise problem
-
-
 def compute(
     store: Store, misses: Sequence[Planned], *, jobs: int, device: str, executor: str
 ) -> dict[str, Record]:
     """Bring these cells to records, `jobs` at once."""
-    from harness.execution import display
-    from harness.execution.scheduler import Scheduler, gpus_of
+    from harness.execution import devices, display
+    from harness.execution.scheduler import Scheduler
 
     with display.choose(len(misses), jobs, inline=executor == "inline") as view:
         starting = _executor(executor, device, misses)
-        places = {"cpus": 1 if executor == "inline" else jobs, "gpus": gpus_of(device)}
+        places = {"cpus": 1 if executor == "inline" else jobs, "gpus": devices.gpus_of(device)}
         return Scheduler(store, starting, **places, device=device, view=view).complete(misses)
 
 

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 from harness.execution import job as jobs
-from harness.execution import worker
+from harness.execution import loading, worker
 
 
 class Inline:
@@ -25,7 +25,7 @@ class Inline:
         path, variables = list(sys.path), dict(os.environ)
         status = 0
         try:
-            worker.importable(todo)
+            loading.importable(todo)
             jobs.end(todo.folder, worker.work(todo, catch=False))
         except OSError:
             traceback.print_exc()

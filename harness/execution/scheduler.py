@@ -22,13 +22,13 @@ import psutil
 
 from harness.errors import UserError
 from harness.execution import job as jobs
+from harness.execution import publish
 from harness.execution.executor import Executor, Handle
 from harness.execution.job import Call, Job, Outcome, Request
 from harness.execution.worker import STORAGE_FAILED
-from harness.key import digest
 from harness.plan import Planned
 from harness.registry import PACKAGE
-from harness.store import LOG, Damaged, Record, Store, explain, write_file
+from harness.store import LOG, Damaged, Record, Store, explain
 
 _REPEATS = 3
 """How often a job may ask for the same thing: what is damaged as soon as it is made will not get better."""
@@ -257,9 +257,9 @@ class Scheduler:
         elif outcome.status != "ok":
             self._fail(node, outcome)
         elif node.kind == "score":
-            self._finish(node, self._publish_cell(node, outcome))
+            self._finish(node, publish.cell(self.store, node.planned, outcome, node.scratch))
         else:
-            self._publish_artifact(node, outcome)
+            publish.artifact(self.store, node.key, node.planned, outcome, node.scratch)
             self._done(node)
 
     def _wait_for(self, node: _Node, requests: list[Request]) -> None:
@@ -333,7 +333,7 @@ class Scheduler:
         """A job did not go well: its cell, or all cells that wait for it, have that as their result."""
         node.done = True
         if node.kind == "score":
-            self._finish(node, self._publish_cell(node, outcome))
+            self._finish(node, publish.cell(self.store, node.planned, outcome, node.scratch))
             return
         self.failed[node.key] = outcome
         because = self._because(node.key, node.request)
@@ -359,74 +359,6 @@ class Scheduler:
                 shutil.copytree(source, other.scratch / part, dirs_exist_ok=True)
             elif source.is_file():
                 shutil.copy2(source, other.scratch / part)
-
-    def _publish_artifact(self, node: _Node, outcome: Outcome) -> None:
-        """Put a fit or an asset into the store, with its files, its log and who asked for it."""
-        assert node.scratch is not None
-        work, files = node.scratch / "artifact", node.scratch / "files"
-        if not files.is_dir():
-            files.mkdir(parents=True)
-        if (node.scratch / LOG).is_file():
-            (node.scratch / LOG).replace(files / LOG)
-        files.replace(work / "files")
-        (work / "for").write_text(node.planned.keys.key)
-        (work / "note").write_text(outcome.reason)
-        self.store.publish(node.key, work)
-        shutil.rmtree(node.scratch, ignore_errors=True)
-
-    def _publish_cell(self, node: _Node, outcome: Outcome) -> Record:
-        """Put a cell's record into the store, beside it its own files and those of its fit.
-
-        A forced cell that fails keeps the good result that was there; this run tells of the failure.
-        """
-        planned = node.planned
-        note = self.store.artifact(planned.keys.fit) / "note"
-        told = note.read_text() if outcome.status == "ok" and note.is_file() else ""
-        reason = "; ".join(filter(None, [told, outcome.reason]))
-        record = self._record(planned, msgspec.structs.replace(outcome, reason=reason))
-        kept = planned.forced and planned.record is not None and planned.record.status == "ok"
-        if kept and record.status != "ok":
-            reason = f"{record.reason} (the earlier result is kept)"
-            return msgspec.structs.replace(record, reason=reason)
-        scratch = node.scratch or self.store.scratch(node.key)
-        files = scratch / "files"
-        files.mkdir(parents=True, exist_ok=True)
-        logs = [self.store.artifact(planned.keys.fit) / "files" / LOG, scratch / LOG]
-        text = b"".join(log.read_bytes() for log in logs if log.is_file())
-        (files / LOG).write_bytes(text)
-        for path in self.store.files(planned.keys.fit):
-            if not (files / path.name).exists():
-                _link(path, files / path.name)
-        self.store.write(record, beside=files)
-        shutil.rmtree(scratch, ignore_errors=True)
-        return record
-
-    def _record(self, planned: Planned, outcome: Outcome) -> Record:
-        cell, keys, inputs = planned.cell, planned.keys, planned.inputs
-        return Record(
-            key=keys.key,
-            address=keys.address,
-            fit=keys.fit,
-            task=cell.task,
-            method=cell.method,
-            seed=cell.seed,
-            problem=cell.problem,
-            score=cell.score,
-            parameters=cell.parameters,
-            fit_code=inputs.fit_code,
-            score_code=inputs.score_code,
-            data=inputs.data,
-            score_data=inputs.score_data,
-            status=outcome.status,
-            reason=outcome.reason,
-            metrics=outcome.metrics,
-            seconds=outcome.seconds,
-            assets=outcome.assets,
-            environment=_note_environment(self.store, outcome.environment),
-            device=outcome.device,
-            limits={name: float(value) for name, value in vars(cell.limits).items()},
-            finished=time.time(),
-        )
 
     def _finish(self, node: _Node, record: Record) -> None:
         node.done = True
@@ -463,52 +395,3 @@ def code_files(misses: Sequence[Planned]) -> Iterator[Path]:
 def _module(path: Path) -> str:
     """The import name of a file of the package."""
     return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same file under another name, or a copy where the file system has no such thing."""
-    if source.is_dir():
-        shutil.copytree(source, target)
-        return
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def _note_environment(store: Store, described: dict[str, str]) -> str:
-    """Keep the description of the software and machine that a job ran on; its name."""
-    if not described:
-        return ""
-    name = digest(described)
-    path = store.root / "envs" / f"{name}.json"
-    if not path.is_file():
-        try:
-            write_file(path, msgspec.json.encode(described))
-        except OSError as error:
-            raise explain(error, store.root) from None
-    return name
-
-
-def gpus_of(device: str) -> int:
-    """How many GPUs jobs on this device may share out: all for `cuda`, the one that `cuda:1` names."""
-    if device == "cpu":
-        return 0
-    import torch
-
-    return 1 if ":" in device else torch.cuda.device_count()
-
-
-def no_such_device(device: str) -> UserError | None:
-    """Why jobs cannot compute on `device`, None if they can. Loads torch only for a GPU."""
-    if device == "cpu":
-        return None
-    name, _, index = device.partition(":")
-    if name != "cuda" or (index and not index.isdigit()):
-        return UserError(f"--device {device}: there is no such device; choose cpu, cuda or cuda:N")
-    import torch
-
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(index or 0) >= there:
-        return UserError(f"--device {device}: this machine has {there or 'no'} CUDA devices; choose cpu")
-    return None

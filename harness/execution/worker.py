@@ -10,8 +10,6 @@ import contextlib
 import ctypes
 import errno
 import gc
-import importlib
-import importlib.util
 import inspect
 import io
 import math
@@ -23,7 +21,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,6 +30,7 @@ from harness.authoring import Estimate, Skip
 from harness.context import Run, Wanted
 from harness.errors import UserError
 from harness.execution import job as jobs
+from harness.execution import loading
 from harness.execution.changes import changed, fingerprint
 from harness.execution.job import THREADS, Call, Job, Outcome, Request
 from harness.plan import checksums
@@ -115,13 +113,13 @@ def _fit(job: Job) -> Outcome:
     run, asked = _context(job)
     problem = _problem(job, run)
     before = fingerprint(problem)
-    method = _method(job)
-    _check_code(job)
+    method = loading.method(job)
+    loading.check_unedited(job)
     started = time.perf_counter()
     arrays = _call(method, problem, run, **job.work.parameters)
     run.seconds["fit"] = time.perf_counter() - started
     _check_arrays(arrays)
-    _check_covered(job, modules)
+    loading.check_covered(job, modules)
     facts = {
         "metrics": {
             name: msgspec.to_builtins(_measurement(value)) for name, value in run.measurements.items()
@@ -129,7 +127,7 @@ def _fit(job: Job) -> Outcome:
         "seconds": run.seconds,
         "assets": asked,
     }
-    pack(_made(job.artifact), arrays, facts)
+    pack(_artifact(job), arrays, facts)
     return _ended(job, seconds=run.seconds, assets=asked, reason=changed(problem, before))
 
 
@@ -144,8 +142,8 @@ def _score(job: Job) -> Outcome:
     except Damaged:
         raise Waiting([]) from None
     _seed(job.seed)  # what the problem drew must not matter
-    score = getattr(_module(job.work), job.work.function)
-    _check_code(job)
+    score = getattr(loading.module(job.work), job.work.function)
+    loading.check_unedited(job)
     started = time.perf_counter()
     scores: Mapping[str, float | Estimate] = _call(score, problem, arrays, run, **job.work.parameters)
     seconds = facts["seconds"] | run.seconds | {"score": time.perf_counter() - started}
@@ -162,8 +160,8 @@ def _build(job: Job) -> Outcome:
     """Make an asset and pack it."""
     _prepare(job)
     run, asked = _context(job)
-    builder = getattr(_module(job.work), job.work.function)
-    _check_code(job)
+    builder = getattr(loading.module(job.work), job.work.function)
+    loading.check_unedited(job)
     started = time.perf_counter()
     arrays = _call(builder, run, **job.work.parameters)
     run.seconds["build"] = time.perf_counter() - started
@@ -178,7 +176,7 @@ def _build(job: Job) -> Outcome:
         "seconds": run.seconds,
         "assets": asked,
     }
-    pack(_made(job.artifact), arrays, facts)
+    pack(_artifact(job), arrays, facts)
     return _ended(job, seconds=run.seconds, assets=asked)
 
 
@@ -188,9 +186,9 @@ def _ended(job: Job, **told: Any) -> Outcome:
     )
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _artifact(job: Job) -> Path:
+    job.artifact.mkdir(parents=True, exist_ok=True)
+    return job.artifact
 
 
 def _call(function: Callable[..., Any], *arguments: Any, **words: Any) -> Any:
@@ -200,28 +198,6 @@ def _call(function: Callable[..., Any], *arguments: Any, **words: Any) -> Any:
     if os.getpid() != caller:
         os._exit(0)
     return returned
-
-
-def _check_code(job: Job) -> None:
-    """Fail if the job's code was edited after its key was made: the result would stand under a wrong key."""
-    root = Path(job.sources[-1].root or ".")
-    files = [key.located(label, root) for label in job.code]
-    newest = max((file.stat().st_mtime for file in files if file.is_file()), default=0.0)
-    if newest >= job.since and key.code_of(job.sources) != job.code:
-        raise UserError("the code was edited while the suite was running; run it again")
-
-
-def _check_covered(job: Job, before: set[str]) -> None:
-    """Fail if the method ran code of its own folder or package that its key does not know."""
-    root = Path(job.sources[-1].root)
-    for name in sorted(set(sys.modules) - before):
-        file = getattr(sys.modules[name], "__file__", None)
-        path = Path(file).resolve() if isinstance(file, str) else None
-        if path and path.is_relative_to(root) and key.label(path, root) not in job.code:
-            raise UserError(
-                f"{path} was loaded, but nothing in the source says so: its code is not part of the key. "
-                "Import it by an import statement"
-            )
 
 
 def _prepare(job: Job) -> None:
@@ -329,56 +305,7 @@ def _request(job: Job, builder: Callable[..., Any], parameters: dict[str, Any]) 
 
 def _problem(job: Job, run: Run) -> Any:
     assert job.problem is not None
-    return _call(getattr(_module(job.problem), job.problem.function), run, **job.problem.parameters)
-
-
-def _module(call: Call) -> ModuleType:
-    """The module of a call: imported, or loaded from its file under a name that child processes know too."""
-    if call.module:
-        return importlib.import_module(call.module)
-    name = f"harness_method_{Path(call.file).stem}"
-    spec = importlib.util.spec_from_file_location(name, call.file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickles look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-def importable(job: Job) -> None:
-    """Let this process and its children import the method's own file, and the files beside it that are no
-    methods. They come last on the path, as links in a folder of their own: a method named after the package
-    that it wraps must not hide it."""
-    if job.kind != "fit" or job.work.module:
-        return
-    folder = _made(job.folder / "modules")
-    file, root = Path(job.work.file), Path(job.sources[-1].root)
-    (folder / f"harness_method_{file.stem}.py").symlink_to(file)
-    if root not in (registry.HOME / "methods", registry.HOME / "baselines"):
-        for path in root.glob("[!.]*"):
-            package = path.is_dir() and (path / "__init__.py").is_file()
-            if package or (path.suffix == ".py" and b"harness" not in path.read_bytes()):
-                (folder / path.name).symlink_to(path)
-    sys.path.append(str(folder))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(folder)]))
-
-
-def _method(job: Job) -> Callable[..., Any]:
-    """The method's function, checked against what the registry read in its source."""
-    name = job.work.function
-    function = getattr(_module(job.work), name)
-    if getattr(function, "__harness__", {}).get("role") != "method":
-        raise TypeError(
-            f"{name} is not what its file says: another object has taken the decorated function's name"
-        )
-    found = {
-        word.name: word.default
-        for word in inspect.signature(function).parameters.values()
-        if word.kind is word.KEYWORD_ONLY and word.default is not word.empty
-    }
-    if found != job.defaults:
-        raise TypeError(f"{name} has the defaults {found}, but its source says {job.defaults}")
-    return function
+    return _call(getattr(loading.module(job.problem), job.problem.function), run, **job.problem.parameters)
 
 
 def _check_arrays(arrays: Any) -> None:
@@ -428,7 +355,7 @@ def child(job: Job) -> None:
         multiprocessing.set_start_method(None, force=True)
         keep_freed_memory()
         try:
-            importable(job)
+            loading.importable(job)
             outcome = work(job)
             if os.getpid() != own:
                 os._exit(0)  # a process that the method forked and that raised; only the original may answer

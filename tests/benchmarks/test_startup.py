@@ -41,11 +41,11 @@ FILL = """
 from pathlib import Path
 
 from harness import cli, environment
-from harness.execution.scheduler import _note_environment
+from harness.execution.publish import note_environment
 from harness.store import Measurement, Record
 
 _, _, store, cells = cli._plan(cli.Selection("suite.yaml", (), (), (), Path("results")))
-software = _note_environment(store, environment.describe())
+software = note_environment(store, environment.describe())
 for planned in cells:
     cell, keys, inputs = planned.cell, planned.keys, planned.inputs
     store.write(
