@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from harness.context import Run
 from harness.studies.attack import Problem, networks, task
+from harness.studies.attack.generators import LatentFlow, settled
 
 ROOT = Path(__file__).resolve().parent.parent
 NORM_BOUNDED = ("pgd", "pgd_margin", "apgd", "square", "foolbox_pgd")
@@ -99,3 +100,22 @@ def dense(network: nn.Sequential, shape: tuple[int, ...]) -> nn.Sequential:
         elif not isinstance(layer, nn.Flatten):
             layers.append(layer)
     return networks.frozen(nn.Sequential(*layers))
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A stream of its own."""
+    return torch.Generator().manual_seed(seed)
+
+
+def untrained_flow() -> LatentFlow:
+    """First weights, of 8 × 8 images."""
+    torch.manual_seed(0)
+    flow = settled(LatentFlow(8, 6, 16))
+    flow.spread.fill_(8.0)  # untrained weights are small: let its images differ
+    return flow
+
+
+def classifier(seed: int) -> nn.Sequential:
+    """First weights of a small network, of 8 × 8 images."""
+    torch.manual_seed(seed)
+    return settled(nn.Sequential(nn.Flatten(), nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 10)))

@@ -6,6 +6,7 @@ its codes, given the class. `adversarial.py` has the source's kind.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
@@ -14,9 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 CLASSES = 10
-BATCH = 256
-SIZES = {True: (24, 256), False: (12, 128)}
-"""Dimensions of z and width of a latent flow, for images of 16 × 16 or more and for smaller ones."""
+SIZES = {True: (24, 256, 256), False: (12, 128, 64)}
+"""Dimensions of z, width and batch of a latent flow, for images of 16 × 16 or more and for smaller ones."""
 
 HARMONICS = 8
 """Sines and cosines of π t, 2π t, … by which a velocity is told the time."""
@@ -143,43 +143,48 @@ Told = Callable[[int, int], None]
 def train_flow(x: Tensor, y: Tensor, steps: int, told: Told) -> LatentFlow:
     """A latent flow of images (N, 1, S, S) in [0, 1] and classes (N,), after `steps` updates in all.
 
-    A fifth are the autoencoder's (the evidence bound with a fourth of the rate), the rest the flow's, whose
-    weights' running means are kept; each sees 256 images. Draws from the global generator. `told` is called
+    A quarter are the autoencoder's (the evidence bound with less of the rate), the rest the flow's, whose
+    weights' running means are kept. Draws from the global generator. `told` is called
     with (updates done, updates).
     """
-    latent, width = SIZES[x.shape[-1] >= 16]
+    latent, width, size = SIZES[x.shape[-1] >= 16]
     flow = LatentFlow(x.shape[-1], latent, width).to(x.device)
-    first = max(steps // 5, 1)
-    _train_autoencoder(flow.autoencoder, x, first, lambda step: told(step, steps))
+    first = max(steps // 4, 1)
+    _train_autoencoder(flow.autoencoder, x, first, size, lambda step: told(step, steps))
     with torch.no_grad():
         codes = torch.cat([flow.autoencoder.encode(part)[0] for part in x.split(1000)])
     flow.centre, flow.spread = codes.mean(0), codes.std(0).clamp(min=1e-6)
     codes = (codes - flow.centre) / flow.spread
-    _train_velocity(flow.velocity, codes, y, max(steps - first, 1), lambda step: told(first + step, steps))
+    _train_velocity(
+        flow.velocity, codes, y, max(steps - first, 1), size, lambda step: told(first + step, steps)
+    )
     return settled(flow)  # type: ignore[return-value]
 
 
-def _train_autoencoder(model: Autoencoder, x: Tensor, steps: int, told: Callable[[int], None]) -> None:
+def _train_autoencoder(
+    model: Autoencoder, x: Tensor, steps: int, size: int, told: Callable[[int], None]
+) -> None:
     descent = Descent(model, 2e-3, steps)
+    weight = 0.25 * x[0].numel() / 784  # of the rate, per pixel as on MNIST
     for step in range(steps):
-        batch = x[torch.randint(len(x), (BATCH,), device=x.device)]
+        batch = x[torch.randint(len(x), (size,), device=x.device)]
         mean, log_variance = model.encode(batch)
         h = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         unlikely = F.binary_cross_entropy_with_logits(model.logits(h), batch, reduction="sum")
         rate = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum()
-        descent.step((unlikely + 0.25 * rate) / len(batch))
+        descent.step((unlikely + weight * rate) / len(batch))
         told(step + 1)
 
 
 def _train_velocity(
-    model: FlowNetwork, codes: Tensor, y: Tensor, steps: int, told: Callable[[int], None]
+    model: FlowNetwork, codes: Tensor, y: Tensor, steps: int, size: int, told: Callable[[int], None]
 ) -> None:
     """E ‖v(z_t, t) − (z_1 − z_0)‖² with z_t on the line from noise z_0 to a code z_1."""
     descent, averages = Descent(model, 1e-3, steps), Averages(model, 0.005)
     classes = one_hot(y)
     for step in range(steps):
-        row = torch.randint(len(codes), (BATCH,), device=codes.device)
-        end, t = codes[row], torch.rand(BATCH, 1, device=codes.device)
+        row = torch.randint(len(codes), (size,), device=codes.device)
+        end, t = codes[row], torch.rand(size, 1, device=codes.device)
         start = torch.randn_like(end)
         descent.step(F.mse_loss(model(torch.lerp(start, end, t), t, classes[row]), end - start))
         averages.follow()
@@ -188,21 +193,22 @@ def _train_velocity(
 
 
 class Descent:
-    """AdamW under one cycle of the learning rate, whose top is `rate`."""
+    """AdamW whose rate rises to `rate` over the first tenth of the steps and falls to zero as a cosine."""
 
-    def __init__(self, model: nn.Module, rate: float, steps: int, decay: float = 1e-2) -> None:
+    def __init__(self, model: nn.Module, rate: float, steps: int) -> None:
         # fused: one pass over the weights, where the plain loop costs as much as a small network's gradient
-        self.optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=decay, fused=True)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, rate, total_steps=steps + 1, pct_start=0.1
-        )
+        self.optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=1e-2, fused=True)
+        self.rate, self.steps, self.done = rate, steps, 0
 
     def step(self, loss: Tensor) -> None:
         """Against the gradient of `loss`, a tensor without dimensions."""
+        self.done += 1
+        rising, falling = 10 * self.done / self.steps, (self.done - 1) / self.steps
+        share = min(rising, (1 + math.cos(math.pi * falling)) / 2)
+        self.optimiser.param_groups[0]["lr"] = self.rate * share
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
-        self.schedule.step()
 
 
 class Averages:

@@ -13,11 +13,12 @@ from torch import Tensor
 
 import harness
 from harness import Estimate
-from harness.studies.attack import assets, norm_attacks, sheets
+from harness.studies.attack import assets, sheets
+from harness.studies.attack.broken import broken
 from harness.studies.attack.generators import CLASSES
 from harness.studies.attack.oracle import ABSTAINS, VOTES, Oracle, confidence, majority
 from harness.studies.attack.oracle_assets import oracle_record, panel, summoned
-from harness.studies.attack.rates import mean, nearest, percent
+from harness.studies.attack.rates import mean, nearest, percent, wilson
 from harness.studies.attack.search import UNTARGETED, fools
 from harness.studies.attack.stages import Stages, reached
 from harness.studies.attack.task import Problem
@@ -30,11 +31,9 @@ MEASURED = 100
 
 @dataclass(frozen=True)
 class Judging:
-    """How much the judges, and the networks that transfer is measured to, are trained; and on how many broken
-    test images the oracle is checked."""
+    """How much the judges, and the networks that transfer is measured to, are trained."""
 
     effort: float
-    broken_images: int
     transfer_epochs: int
     transfer_images: int
     transfer_steps: int
@@ -44,14 +43,15 @@ def unrestricted(problem: Problem, arrays: dict[str, Tensor], run: harness.Run, 
     """Rates in percent at each stage; distances, transfer, cost; how good generator and oracle are."""
     judges = panel(problem.dataset, 0, judging.effort)
     record = (oracle_record, {"dataset": problem.dataset, "seed": 0, "effort": judging.effort})
-    *_, known = run.assets([*_trained(problem, judging).values(), *judges, record])
+    hurt = (broken, problem.identity | {"eps": problem.eps})
+    *_, known, bent = run.assets([*_trained(problem, judging).values(), *judges, record, hurt])
     oracle = summoned(run, problem.dataset, problem.x_test.shape[-1], 0, judging.effort)
     _check(arrays)
     stages = reached(problem.network, arrays, oracle)
     success = arrays["images"][stages.joint()]
     found = rates(stages) | by_digit(stages) | cost(arrays, stages)
     found |= distances(problem, success) | transfer(problem, arrays, stages, run, judging)
-    found |= of_generator(arrays, oracle) | of_oracle(problem, oracle, known, run, judging.broken_images)
+    found |= of_generator(arrays, oracle) | of_oracle(oracle, known, bent)
     sheets.counts(stages, run)
     sheets.pictures(arrays, stages, run)
     sheets.keep(problem, arrays, stages, oracle, run)
@@ -80,11 +80,18 @@ def rates(stages: Stages) -> Found:
     }
     found |= {f"judged_at_{votes}": percent(stages.joint(votes)) for votes in VOTES}
     found["joint_rate"] = found["judged_at_3"]
+    found |= _interval("joint", stages.joint())
     if raw.any():
         found |= {f"conditional_at_{votes}": percent(stages.joint(votes)[raw]) for votes in VOTES}
         found["conditional_rate"] = found["conditional_at_3"]
+        found |= _interval("conditional", stages.joint()[raw])
         found["abstained"] = percent(stages.seen[VOTES[0]][raw] == ABSTAINS)
     return found
+
+
+def _interval(name: str, which: Tensor) -> Found:
+    low, high = wilson(int(which.sum()), len(which))
+    return {f"{name}_low": 100 * low, f"{name}_high": 100 * high}
 
 
 def by_digit(stages: Stages) -> Found:
@@ -194,10 +201,8 @@ def of_generator(arrays: dict[str, Tensor], oracle: Oracle) -> Found:
     }
 
 
-def of_oracle(
-    problem: Problem, oracle: Oracle, known: dict[str, Tensor], run: harness.Run, broken_images: int
-) -> Found:
-    """The oracle's errors on real test images, on garbage, and on images of this target that were broken.
+def of_oracle(oracle: Oracle, known: dict[str, Tensor], bent: dict[str, Tensor]) -> Found:
+    """The oracle's errors on real test images, on garbage, and on images that were broken within eps.
 
     The last is its bias: people read nearly all of those as before.
     """
@@ -210,22 +215,7 @@ def of_oracle(
         "oracle_takes_garbage": 100 * float(known["garbage_known"][0]),
         "oracle_takes_new_garbage": 100 * float(known["garbage_unknown"][0]),
     }
-    images, source = broken(problem, broken_images)
-    if len(source):
-        found["oracle_on_broken"] = percent(majority(oracle.votes(images), VOTES[0]) == source)
+    if len(bent["source"]):
+        seen = majority(oracle.votes(bent["images"]), VOTES[0])
+        found["oracle_on_broken"] = percent(seen == bent["source"])
     return found
-
-
-def broken(problem: Problem, count: int) -> tuple[Tensor, Tensor]:
-    """Of `count` evenly spread test images, those that the target gets right until projected gradients."""
-    rows = torch.arange(min(count, len(problem.x_test))) * len(problem.x_test) // max(count, 1)
-    x, y = problem.x_test[rows], problem.y_test[rows]
-    if not len(y):
-        return x, y
-    ball, best = norm_attacks.Ball.around(x, problem.eps), norm_attacks.Best(problem.network, x, y)
-    right = best.margins > 0
-    norm_attacks.pgd(
-        problem.network, y, ball, best, x, loss="margin", steps=40, step=max(problem.eps, 1e-9) / 10
-    )
-    changed = right & (best.margins <= 0)
-    return best.images[changed], y[changed]

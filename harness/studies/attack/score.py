@@ -42,6 +42,12 @@ METRICS = (
     harness.Metric(
         "conditional_rate", "%", "higher", "quality", 1.0, "joint of raw: what the source reports, by people"
     ),
+    harness.Metric("joint_low", "%", "higher", "quality", 1.0, "Wilson's 95 % interval of joint_rate"),
+    harness.Metric("joint_high", "%", "higher", "quality", 1.0, "its upper end"),
+    harness.Metric(
+        "conditional_low", "%", "higher", "quality", 1.0, "Wilson's 95 % interval of conditional_rate"
+    ),
+    harness.Metric("conditional_high", "%", "higher", "quality", 1.0, "its upper end"),
     harness.Metric(
         "judged_at_3", "%", "higher", "quality", 1.0, "joint rate at three votes of the oracle's five"
     ),
@@ -191,7 +197,6 @@ def score(
     branches: Annotated[int, "[1, inf)"] = 1000,
     semidefinite: Literal["none", "pairs", "images"] = "none",
     judge_effort: Annotated[float, "(0, inf)"] = 1.0,
-    broken_images: Annotated[int, "[0, inf)"] = 2000,
     transfer_epochs: Annotated[int, "[0, inf)"] = 2,
     transfer_images: Annotated[int, "[0, inf)"] = 20000,
     transfer_steps: Annotated[int, "[1, inf)"] = 5,
@@ -204,12 +209,12 @@ def score(
     pairs leave open. An attack that beats a certificate, or leaves the ball, fails.
 
     Images outside a ball are judged by an automatic oracle, five classifiers trained for `judge_effort` (at 1
-    each errs on less than 1 % of MNIST), which is checked on `broken_images` test images, too. Successes are
-    shown to the published networks, and to networks trained for `transfer_epochs` (0: none) on the first
+    each errs on less than 1 % of MNIST), which is checked on test images broken within eps, too. Successes
+    are shown to the published networks, and to networks trained for `transfer_epochs` (0: none) on the first
     `transfer_images` images.
     """
     if "adversarial" in arrays:
         asked = Asked(relaxation, linear_steps, branches, semidefinite)
         return norm_bounded(problem, arrays, run, asked)
-    judging = Judging(judge_effort, broken_images, transfer_epochs, transfer_images, transfer_steps)
+    judging = Judging(judge_effort, transfer_epochs, transfer_images, transfer_steps)
     return unrestricted(problem, arrays, run, judging)

@@ -32,7 +32,7 @@ def attempt(
     `images` (T, 1, H, W), `clean` the same without added noise, `source`, `wanted`, `accepted` (T,), `plain`
     and `plain_source` of samples without attack, and `cpu_seconds` () of the attack alone.
     """
-    made: Tools = tools(run, problem, **wanted_tools)
+    made: Tools = tools(run, problem, seed=run.seed, **wanted_tools)
     source, wanted = tries(starts, targeted)
     start = torch.randn(len(source), made.latent, generator=run.stream("starts"))
     stream, found = run.stream("attack"), []
