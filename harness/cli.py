@@ -211,6 +211,24 @@ def show(cell: str, results: Path, as_json: bool, lines: int) -> None:
 
 
 @main.command()
+@click.argument("cell")
+@RESULTS
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the page; 0 takes a free one.")
+@click.option("--annotator", default="", help="Who judges; without it the page asks.")
+@click.option("--images", type=click.IntRange(min=4), default=200, show_default=True, help="At most so many.")
+@click.option("--report", is_flag=True, help="Only print what people have said so far.")
+def annotate(cell: str, results: Path, port: int, annotator: str, images: int, report: bool) -> None:
+    """Let people judge the images of CELL on a page of this machine, and print how far they agree."""
+    from harness.annotate import reports, server
+    from harness.show import find
+
+    record = find(results, cell)
+    if not report:
+        server.serve(results, record, port, annotator, images, click.echo)
+    click.echo(reports.as_text(results, record))
+
+
+@main.command()
 @click.argument("suite", required=False)
 @METHODS
 @RESULTS

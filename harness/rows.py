@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import ledger, published
+from harness.annotate.reports import rows as of_people
 from harness.authoring import Metric
 from harness.errors import UserError
 from harness.plan import Planned
@@ -33,7 +34,9 @@ def stored(results: Path) -> list[Row]:
     for key, suites in sorted(ledger.suites_of_cells(store).items()):
         with contextlib.suppress(Damaged):
             record = store.read(key)
-            made += _of_record(record, registry, ",".join(suites)) if record else []
+            if record:
+                made += _of_record(record, registry, ",".join(suites))
+                made += of_people(results, record, _cell(record, ",".join(suites)))
     return [*made, *of_papers()]
 
 
@@ -55,17 +58,7 @@ def of_papers(tasks: Collection[str] | None = None) -> list[Row]:
 
 
 def _of_record(record: Record, registry: Registry, suite: str) -> list[Row]:
-    cell = Row(
-        suite=suite,
-        task=record.task,
-        dataset=record.dataset,
-        method=record.method,
-        settings=record.settings,
-        seed=record.seed,
-        status=record.status,
-        reason=record.reason,
-        key=record.key,
-    )
+    cell = _cell(record, suite)
     if record.status != "ok":
         return [cell]
     known: Mapping[str, Metric] = registry.tasks[record.task].metrics if record.task in registry.tasks else {}
@@ -85,6 +78,20 @@ def _of_record(record: Record, registry: Registry, suite: str) -> list[Row]:
             )
         )
     return made
+
+
+def _cell(record: Record, suite: str) -> Row:
+    return Row(
+        suite=suite,
+        task=record.task,
+        dataset=record.dataset,
+        method=record.method,
+        settings=record.settings,
+        seed=record.seed,
+        status=record.status,
+        reason=record.reason,
+        key=record.key,
+    )
 
 
 def _unmeasured(planned: Planned, suite: str) -> Row:

@@ -1,0 +1,78 @@
+"""A headless Chromium, driven through its driver's WebDriver protocol (W3C), which is JSON over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+MISSING = next((name for name in ("chromium", "chromedriver") if shutil.which(name) is None), "")
+"""The program that a test with a browser lacks here, "" where there are all."""
+
+
+class Browser:
+    """One window."""
+
+    def __init__(self, session: str) -> None:
+        self.session = session
+
+    def _call(self, path: str, given: dict[str, Any] | None = None) -> Any:
+        data = None if given is None else json.dumps(given).encode()
+        request = urllib.request.Request(self.session + path, data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)["value"]
+
+    def go(self, address: str) -> None:
+        self._call("/url", {"url": address})
+
+    def press(self, *keys: str) -> None:
+        """Press and release keys of the keyboard, one after another, wherever the focus is."""
+        actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self._call("/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
+    def value(self, script: str) -> Any:
+        """What the expression is in the page."""
+        return self._call("/execute/sync", {"script": f"return {script}", "args": []})
+
+    def until(self, script: str, seconds: float = 10) -> None:
+        """Wait until the expression is true in the page."""
+        end = time.monotonic() + seconds
+        while not self.value(script):
+            assert time.monotonic() < end, f"never true: {script}"
+            time.sleep(0.02)
+
+    def picture(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self._call("/screenshot")))
+
+
+@contextmanager
+def opened(scratch: Path) -> Iterator[Browser]:
+    """A browser window; closed, with its driver, at the end."""
+    driver = subprocess.Popen(
+        ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert driver.stdout is not None
+        told = next(line for line in driver.stdout if "successfully on port" in line)
+        port = int(told.rstrip().rstrip(".").rpartition(" ")[2])
+        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        arguments += [f"--user-data-dir={scratch}", "--window-size=760,900"]
+        options = {"goog:chromeOptions": {"args": arguments}}
+        base = Browser(f"http://127.0.0.1:{port}")
+        made = base._call("/session", {"capabilities": {"alwaysMatch": options}})
+        browser = Browser(f"http://127.0.0.1:{port}/session/{made['sessionId']}")
+        try:
+            yield browser
+        finally:
+            request = urllib.request.Request(browser.session, method="DELETE")
+            urllib.request.urlopen(request, timeout=30).close()
+    finally:
+        driver.terminate()
+        driver.wait(10)
