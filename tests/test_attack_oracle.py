@@ -238,7 +238,7 @@ def test_rates_are_nested_and_add_up(seed):
     )
     found = measures.rates(stages) | measures.by_digit(stages)
     value = {name: each if isinstance(each, float) else each.value for name, each in found.items()}
-    assert value["judged_at_5"] <= value["judged_at_4"] <= value["judged_at_3"] == value["joint_rate"]
+    assert value["joint_at_5"] <= value["joint_at_4"] <= value["joint_rate"]
     for name in ("joint", "conditional"):
         assert 0 <= value[f"{name}_low"] <= value[f"{name}_rate"] <= value[f"{name}_high"] <= 100
     assert value["joint_rate"] <= value["raw_rate"] <= min(value["fooled"], value["accepted"])

@@ -78,20 +78,23 @@ def rates(stages: Stages) -> Found:
         "accepted": percent(stages.accepted),
         "raw_rate": percent(raw),
     }
-    found |= {f"judged_at_{votes}": percent(stages.joint(votes)) for votes in VOTES}
-    found["joint_rate"] = found["judged_at_3"]
-    found |= _interval("joint", stages.joint())
+    found |= _judged("joint", {votes: stages.joint(votes) for votes in VOTES})
     if raw.any():
-        found |= {f"conditional_at_{votes}": percent(stages.joint(votes)[raw]) for votes in VOTES}
-        found["conditional_rate"] = found["conditional_at_3"]
-        found |= _interval("conditional", stages.joint()[raw])
+        found |= _judged("conditional", {votes: stages.joint(votes)[raw] for votes in VOTES})
         found["abstained"] = percent(stages.seen[VOTES[0]][raw] == ABSTAINS)
     return found
 
 
-def _interval(name: str, which: Tensor) -> Found:
-    low, high = wilson(int(which.sum()), len(which))
-    return {f"{name}_low": 100 * low, f"{name}_high": 100 * high}
+def _judged(name: str, right: dict[int, Tensor]) -> Found:
+    """The rate at the majority of votes with Wilson's interval, and the rates at more votes."""
+    most, *more = VOTES
+    low, high = wilson(int(right[most].sum()), len(right[most]))
+    found: Found = {
+        f"{name}_rate": percent(right[most]),
+        f"{name}_low": 100 * low,
+        f"{name}_high": 100 * high,
+    }
+    return found | {f"{name}_at_{votes}": percent(right[votes]) for votes in more}
 
 
 def by_digit(stages: Stages) -> Found:

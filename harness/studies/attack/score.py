@@ -49,16 +49,10 @@ METRICS = (
     ),
     harness.Metric("conditional_high", "%", "higher", "quality", 1.0, "its upper end"),
     harness.Metric(
-        "judged_at_3", "%", "higher", "quality", 1.0, "joint rate at three votes of the oracle's five"
+        "joint_at_4", "%", "higher", "quality", 1.0, "joint rate at four votes of the oracle's five"
     ),
     harness.Metric(
-        "judged_at_4", "%", "higher", "quality", 1.0, "joint rate at four votes of the oracle's five"
-    ),
-    harness.Metric(
-        "judged_at_5", "%", "higher", "quality", 1.0, "joint rate at five votes of the oracle's five"
-    ),
-    harness.Metric(
-        "conditional_at_3", "%", "higher", "quality", 1.0, "conditional rate at three votes of five"
+        "joint_at_5", "%", "higher", "quality", 1.0, "joint rate at five votes of the oracle's five"
     ),
     harness.Metric(
         "conditional_at_4", "%", "higher", "quality", 1.0, "conditional rate at four votes of five"
