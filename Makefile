@@ -34,7 +34,7 @@ bench: .venv/test
 	@$(call peers)
 	@touch $@ .venv/run
 
-# LDPC decoders of others: only their own baselines need them, so none of them may break the install. pyldpc is
+# Decoders and attacks of others: only their own baselines and tests need them, so none of them may break the install. pyldpc is
 # source-only and its set-up imports numpy without saying so: it is installed without build isolation.
 define peers
 $(BIN)/python -m pip install --quiet --editable '.[ldpc]' || \
@@ -42,6 +42,9 @@ $(BIN)/python -m pip install --quiet --editable '.[ldpc]' || \
 @$(BIN)/python -m pip install --quiet setuptools wheel && \
   $(BIN)/python -m pip install --quiet --no-build-isolation 'pyldpc==0.7.9' || \
   echo "pyldpc could not be installed; its baseline will be skipped, everything else works"
+@$(BIN)/python -m pip install --quiet --editable '.[attack]' && \
+  $(BIN)/python -m pip install --quiet --no-deps 'torchattacks==3.5.1' || \
+  echo "foolbox or torchattacks could not be installed; comparisons with them will be skipped, everything else works"
 endef
 
 clean:
