@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.kit.ldpc import channels
 from harness.kit.log_space import log_mean_exp
@@ -178,3 +179,10 @@ def test_likelihoods_against_their_formulas():
     torch.testing.assert_close(log_likelihood(x, logits, binary=True), bernoulli)
     squares = -(p[..., 0] ** 2) - (1 - p[..., 1]) ** 2
     torch.testing.assert_close(log_likelihood(x, logits, binary=False), squares)
+
+
+def test_vimco_stays_on_the_device_of_its_samples():
+    """Fake tensors have a device and no values: a tensor made on the CPU fails here as it would on a GPU."""
+    with FakeTensorMode():
+        log_f = torch.zeros(5, 3, device="cuda")
+        assert surrogate(log_f, log_f).device.type == "cuda"

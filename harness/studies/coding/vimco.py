@@ -17,7 +17,8 @@ def learning_signal(log_f: Tensor) -> Tensor:
     if samples < 2:
         raise ValueError(f"VIMCO compares samples: it needs at least 2, not {samples}")
     others = (log_f.sum(0) - log_f) / (samples - 1)
-    replaced = torch.where(torch.eye(samples, dtype=torch.bool).unsqueeze(-1), others, log_f.unsqueeze(0))
+    itself = torch.eye(samples, dtype=torch.bool, device=log_f.device).unsqueeze(-1)
+    replaced = torch.where(itself, others, log_f.unsqueeze(0))
     return log_mean_exp(log_f) - log_mean_exp(replaced.transpose(0, 1))
 
 
