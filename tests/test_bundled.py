@@ -20,7 +20,11 @@ def found():
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_a_suite_asks_for_three_seeds_of_known_methods_and_for_known_tables(found, path):
     loaded = suite.load(path, found)
-    assert {cell.seed for cell in loaded.cells} == {0, 1, 2}
+    seeds = {cell.seed for cell in loaded.cells}
+    if path.stem.endswith("_tuning"):  # it shows nothing, and chooses on seeds that no table shows
+        assert not loaded.tables and not seeds & {0, 1, 2}
+    else:
+        assert seeds == {0, 1, 2}
     assert set(loaded.tables) <= {known.stem for known in TABLES}
 
 
