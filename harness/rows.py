@@ -16,6 +16,7 @@ from harness.plan import Planned
 from harness.registry import HOME, Registry, scan
 from harness.row import Row
 from harness.store import Damaged, Record, Store
+from harness.suite import Cell
 
 if TYPE_CHECKING:
     import pandas
@@ -36,7 +37,7 @@ def stored(results: Path) -> list[Row]:
             record = store.read(key)
             if record:
                 made += _of_record(record, registry, ",".join(suites))
-                made += of_people(results, record, _cell(record, ",".join(suites)))
+                made += of_people(results, record, _recorded(record, ",".join(suites)))
     return [*made, *of_papers()]
 
 
@@ -58,7 +59,7 @@ def of_papers(tasks: Collection[str] | None = None) -> list[Row]:
 
 
 def _of_record(record: Record, registry: Registry, suite: str) -> list[Row]:
-    cell = _cell(record, suite)
+    cell = _recorded(record, suite)
     if record.status != "ok":
         return [cell]
     known: Mapping[str, Metric] = registry.tasks[record.task].metrics if record.task in registry.tasks else {}
@@ -80,33 +81,28 @@ def _of_record(record: Record, registry: Registry, suite: str) -> list[Row]:
     return made
 
 
-def _cell(record: Record, suite: str) -> Row:
+def _cell(of: Cell | Record, suite: str, key: str, status: str, reason: str) -> Row:
+    """What all rows of a cell have in common."""
     return Row(
         suite=suite,
-        task=record.task,
-        dataset=record.dataset,
-        method=record.method,
-        settings=record.settings,
-        seed=record.seed,
-        status=record.status,
-        reason=record.reason,
-        key=record.key,
+        task=of.task,
+        dataset=of.dataset,
+        method=of.method,
+        settings=of.settings,
+        seed=of.seed,
+        status=status,
+        reason=reason,
+        key=key,
     )
+
+
+def _recorded(record: Record, suite: str) -> Row:
+    return _cell(record, suite, record.key, record.status, record.reason)
 
 
 def _unmeasured(planned: Planned, suite: str) -> Row:
-    cell = planned.cell
-    return Row(
-        suite=suite,
-        task=cell.task,
-        dataset=cell.dataset,
-        method=cell.method,
-        settings=cell.settings,
-        seed=cell.seed,
-        status="skipped" if planned.status == "skipped" else "missing",
-        reason=planned.reason,
-        key=planned.keys.key,
-    )
+    status = "skipped" if planned.status == "skipped" else "missing"
+    return _cell(planned.cell, suite, planned.keys.key, status, planned.reason)
 
 
 def frame(made: Iterable[Row]) -> pandas.DataFrame:

@@ -57,6 +57,7 @@ class Local:
             self._server = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
 
     def start(self, job: Path) -> Any:
+        self._idle = [process for process in self._idle if process.is_alive()]
         process = self._idle.pop() if self._idle else self._supervisor()
         self._running[process] = self._lines[process]
         with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile: `ended` will say so

@@ -38,7 +38,7 @@ def cell(store: Store, planned: Planned, outcome: Outcome, scratch: Path | None)
     fit = store.artifact(planned.keys.fit)
     told = (fit / "note").read_text() if outcome.status == "ok" and (fit / "note").is_file() else ""
     reason = "; ".join(filter(None, [told, outcome.reason]))
-    record = _record(store, planned, msgspec.structs.replace(outcome, reason=reason))
+    record = new_record(store, planned, msgspec.structs.replace(outcome, reason=reason))
     kept = planned.forced and planned.record is not None and planned.record.status == "ok"
     if kept and record.status != "ok":
         return msgspec.structs.replace(record, reason=f"{record.reason} (the earlier result is kept)")
@@ -55,7 +55,8 @@ def cell(store: Store, planned: Planned, outcome: Outcome, scratch: Path | None)
     return record
 
 
-def _record(store: Store, planned: Planned, outcome: Outcome) -> Record:
+def new_record(store: Store, planned: Planned, outcome: Outcome) -> Record:
+    """The record of a cell that has ended so; where it ran is noted in the store."""
     cell, keys, inputs = planned.cell, planned.keys, planned.inputs
     return Record(
         key=keys.key,
@@ -76,14 +77,14 @@ def _record(store: Store, planned: Planned, outcome: Outcome) -> Record:
         metrics=outcome.metrics,
         seconds=outcome.seconds,
         assets=outcome.assets,
-        environment=note_environment(store, outcome.environment),
+        environment=_note_environment(store, outcome.environment),
         device=outcome.device,
         limits={name: float(value) for name, value in vars(cell.limits).items()},
         finished=time.time(),
     )
 
 
-def note_environment(store: Store, described: dict[str, str]) -> str:
+def _note_environment(store: Store, described: dict[str, str]) -> str:
     """Keep the description of the software and machine that a job ran on; its name."""
     if not described:
         return ""

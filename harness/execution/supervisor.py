@@ -43,12 +43,12 @@ def serve(jobs_to_do: Connection) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             job_file = jobs_to_do.recv()
-        except EOFError:
+            status = supervise(job_file, jobs_to_do.fileno())
+            if status is None:
+                return
+            jobs_to_do.send(status)
+        except (EOFError, ConnectionError):
             return
-        status = supervise(job_file, jobs_to_do.fileno())
-        if status is None:
-            return
-        jobs_to_do.send(status)
 
 
 def supervise(job_file: str, ours: int | None = None) -> int | None:
@@ -177,14 +177,7 @@ def _outcome(job: Job, exit_code: int) -> Outcome:
 
 def _end_tree(pid: int) -> int:
     """Kill the worker's process group and all that escaped from it; how many other processes there were."""
-    with contextlib.suppress(ChildProcessError):
-        return _end_family(pid)
-    return 0  # the worker was reaped and nobody else is there
-
-
-def _end_family(pid: int) -> int:
-    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # raises when there is no child at all
-    left = _descendants(psutil.Process())
+    left = _descendants(psutil.Process()) if _has_children() else []  # to look costs 4 ms
     others = sum(process.pid != pid and _runs(process) for process in left)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
@@ -192,12 +185,18 @@ def _end_family(pid: int) -> int:
         for process in left:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
         time.sleep(0.005)
-        left = _descendants(psutil.Process())
+        left = _descendants(psutil.Process()) if _has_children() else []
     return others
+
+
+def _has_children() -> bool:
+    """Whether a child is alive, the orphans that we adopted among them; the dead ones are reaped."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True
+    return False
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -41,32 +41,15 @@ FILL = """
 from pathlib import Path
 
 from harness import cli, environment
-from harness.execution.publish import note_environment
-from harness.store import Measurement, Record
+from harness.execution import publish
+from harness.execution.job import Outcome
+from harness.store import Measurement
 
 _, _, store, cells = cli._plan(cli.Selection("suite.yaml", (), (), (), Path("results")))
-software = note_environment(store, environment.describe())
+metrics = {"distance": Measurement(1.0), "spread": Measurement(1.0, 0.1, 10)}
+outcome = Outcome(status="ok", metrics=metrics, environment=environment.describe())
 for planned in cells:
-    cell, keys, inputs = planned.cell, planned.keys, planned.inputs
-    store.write(
-        Record(
-            key=keys.key,
-            address=keys.address,
-            fit=keys.fit,
-            task=cell.task,
-            method=cell.method,
-            seed=cell.seed,
-            problem=cell.problem,
-            score=cell.score,
-            parameters=cell.parameters,
-            fit_code=inputs.fit_code,
-            score_code=inputs.score_code,
-            data=inputs.data,
-            status="ok",
-            environment=software,
-            metrics={"distance": Measurement(1.0), "spread": Measurement(1.0, 0.1, 10)},
-        )
-    )
+    store.write(publish.new_record(store, planned, outcome))
 """
 
 
