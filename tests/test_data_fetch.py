@@ -53,6 +53,17 @@ def test_address_is_fetched_once_and_reported(folders, declare, server, packed):
     assert data.fetch(name) == located and len(server.log) == 1
 
 
+def test_an_archive_is_kept_as_it_is_published(folders, declare, server):
+    archive = gzip.compress(CONTENT)
+    server.files["a.tar.gz"] = archive
+    name = declare(pinned("made/a.tgz", archive, Address(server.url("a.tar.gz"), packed=True)))
+    assert data.fetch(name).problem is None
+    assert (folders[1] / "made/a.tgz").read_bytes() == archive
+    server.files["a.tar.gz"] = gzip.compress(CONTENT[::-1])
+    (folders[1] / "made/a.tgz").unlink()
+    assert "declared" in failure(name) and everything_in(folders[1]) == []
+
+
 @pytest.mark.parametrize("wrong", [CONTENT[::-1], CONTENT + b"!", CONTENT[:-1]])
 @pytest.mark.parametrize("packed", [False, True])
 def test_wrong_content_is_refused_and_leaves_nothing(folders, declare, server, wrong, packed):

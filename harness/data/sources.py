@@ -164,9 +164,13 @@ class Debian(_Package):
 
 @dataclass(frozen=True)
 class Address:
-    """A file on the web, mostly the one its authors publish; a name that ends in `.gz` is decompressed."""
+    """A file on the web, mostly the one its authors publish; a name that ends in `.gz` is decompressed.
+
+    `packed`: not even then, since the archive as it is published is what the file declares.
+    """
 
     url: str
+    packed: bool = False
 
     def __post_init__(self) -> None:
         if urlsplit(self.url).scheme not in ("http", "https"):
@@ -181,7 +185,7 @@ class Address:
     @contextmanager
     def open(self, file: File, downloads: Downloads) -> Iterator[IO[bytes]]:
         """The decompressed content, unchecked. Raises `SourceError`, also while it is read."""
-        path = urlsplit(self.url).path
+        path = "" if self.packed else urlsplit(self.url).path
         part = downloads.transfer(self.url, file.name, None if path.endswith(".gz") else file.size)
         try:
             with part.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""Pictures inside archives, read where they lie: nothing is ever unpacked into a folder."""
+"""What is inside archives, read where it lies: nothing is ever unpacked into a folder."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PICTURES = (".jpg", ".jpeg", ".png")
 Content = Callable[[], bytes]
+DAMAGED = (EOFError, OSError, tarfile.TarError, zipfile.BadZipFile, zlib.error, KeyError)
 
 
 def halved_pictures(archive: Path, folder: str) -> numpy.ndarray:
@@ -33,15 +34,13 @@ def halved_pictures(archive: Path, folder: str) -> numpy.ndarray:
 
     found, sizes = {}, set()
     try:
-        for name, content in _members(archive):
+        for name, content in members(archive):
             path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\\" in name:
-                raise UserError(f"{archive}: the member {name!r} leads out of the archive; it is refused")
             if str(path.parent) == folder and path.suffix.lower() in PICTURES:
                 with Image.open(io.BytesIO(content())) as picture:
                     sizes.add(picture.size)
                     found[path.name] = _halved(numpy.asarray(picture.convert("RGB")))
-    except (EOFError, OSError, tarfile.TarError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+    except DAMAGED as error:
         raise UserError(f"{archive} is cut short or damaged ({error}): get it again") from None
     if not found:
         raise UserError(f"{archive}: there are no pictures in {folder}/")
@@ -65,8 +64,17 @@ def _numbered(name: str) -> tuple[int, str]:
     return (int(digits) if digits else 0, name)
 
 
+def members(archive: Path) -> Iterator[tuple[str, Content]]:
+    """(name, how to read it) of every member but folders. Raises `UserError` for links and for names that
+    lead out of the archive, and those of `DAMAGED`."""
+    for name, content in _members(archive):
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\\" in name:
+            raise UserError(f"{archive}: the member {name!r} leads out of the archive; it is refused")
+        yield name, content
+
+
 def _members(archive: Path) -> Iterator[tuple[str, Content]]:
-    """(name, how to read it) of every member but folders; links are refused."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as pack:
             for entry in pack.infolist():

@@ -1,7 +1,7 @@
 """CIFAR-10, in part: 10,000 of the 50,000 training images, and all 10,000 test images, 32 × 32 in colour.
 
 Training images are those of `data_batch_1`, in the canonical order (Krizhevsky 2009). The file is ours, so
-nobody offers it: whoever has CIFAR-10 can write it (see `load`).
+nobody offers it: whoever has CIFAR-10 can write it (see `load`). The whole is the dataset `cifar10_whole`.
 """
 
 from __future__ import annotations
