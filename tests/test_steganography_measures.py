@@ -167,6 +167,18 @@ def test_an_honest_pair_has_no_gap_no_bits_and_a_flat_curve(pairs):
             assert each.value <= max(3 * each.error, 0.05), name
 
 
+def test_an_honest_pair_meets_no_claim_of_hiding_whatever_the_noise(pairs):
+    honest = (pairs.median - pairs.x).abs().mean((1, 2, 3))
+    for seed in range(4):
+        points = measures.curve(Honest(), pairs.y, pairs.y, pairs, torch.Generator().manual_seed(seed))
+        found = {
+            name: float(getattr(each, "value", each))
+            for name, each in measures.errors_of(points, honest).items()
+        }
+        agrees = {name for name, each in claims.verdicts(found).items() if each}
+        assert agrees == {"claim_5"}  # which honesty meets, too: flat, and at the honest error
+
+
 def test_readers_find_what_is_hidden_and_nothing_where_nothing_is(drawn):
     """Most free coins at an amplitude far below sight, also under noise; none off the true partners."""
     train, test = drawn.train, drawn.test
@@ -182,6 +194,22 @@ def test_readers_find_what_is_hidden_and_nothing_where_nothing_is(drawn):
     hidden, clean = found(0.02), found(0.0)
     assert 0.8 * free < hidden["none"] <= free and 0.5 * free < hidden["noise"] < 0.98 * free
     assert clean["none"] < 0.3 and clean["noise"] < 0.3
+
+
+@pytest.mark.parametrize("swapped", ["train", "test"])
+def test_coins_of_other_images_are_not_read_however_much_is_hidden(drawn, swapped):
+    """The shuffled control: readers fitted to, or asked for, the coins of the next image find none; nor G."""
+    train, test = drawn.train, drawn.test
+    materials = [
+        probes.Material(each.y + 0.02 * coins(each), each.bits.roll(1, 0) if name == swapped else each.bits)
+        for name, each in (("train", train), ("test", test))
+    ]
+    kind = bits.kinds(test.ink)
+    wrong = probes.best_readings(*materials, {"none": lambda y: y}, 60, stream)["none"]
+    assert bits.hidden_bits(wrong, kind, 0).value < 0.3
+    by_g = bits.read(Reader(UNIT)(hide(test, UNIT / 4)), test.ink)
+    assert bits.hidden_bits(by_g != test.bits, kind, 0).value > 30
+    assert bits.hidden_bits(by_g != test.bits.roll(1, 0), kind, 0).value < 0.3
 
 
 # --- corruptions
