@@ -272,6 +272,56 @@ def table(names: tuple[str, ...], results: Path, form: str, as_json: bool) -> No
 
 
 @main.command()
+@click.argument("name", metavar="[SUITE|STUDY]", required=False)
+@METHODS
+@RESULTS
+@click.option(
+    "--frozen",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="Judge frozen values instead of a results folder.  [default where there is none: those shipped]",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Earlier verdicts (--json): exit code 1 if any has turned.",
+)
+@JSON
+def claims(
+    name: str | None,
+    folders: tuple[Path, ...],
+    results: Path,
+    frozen: tuple[Path, ...],
+    against: Path | None,
+    as_json: bool,
+) -> None:
+    """Whether each claim holds (those of STUDY, or on the cells of SUITE), and what would settle it."""
+    from harness import registry, session
+    from harness import rows as making
+    from harness.views import claims as judging
+    from harness.views import claims_file
+
+    studies = [name] if name in claims_file.names() else claims_file.names()
+    if name and name not in claims_file.names():
+        loaded, found, _, cells = _plan(Selection(name, (), (), folders, results))
+        made = making.of_plan(cells, found, loaded.name)
+    else:
+        found = registry.scan(folders)
+        made = session.rows_or_frozen(results, frozen)
+    listed = [claim for study in studies for claim in claims_file.load(claims_file.find(study), found)]
+    verdicts = judging.judge(made, listed)
+    covered = judging.coverage(made, session.TABLES.glob("[!.]*.yaml"))
+    if as_json:
+        _print_json(judging.as_json(verdicts, covered))
+    else:
+        click.echo(judging.as_text(verdicts, covered))
+    turned = judging.turned(verdicts, against) if against else []
+    for line in turned:
+        click.echo(f"turned: {line}", err=True)
+    sys.exit(1 if turned else 0)
+
+
+@main.command()
 @selecting
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="[default: results/frozen/SUITE.json]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -50,6 +51,21 @@ def of_plan(plan: Sequence[Planned], registry: Registry, suite: str) -> list[Row
         else:
             made.append(_unmeasured(planned, suite))
     return [*made, *of_papers({planned.cell.task for planned in plan})]
+
+
+def frozen(paths: Iterable[Path]) -> list[Row]:
+    """The values that `freeze` kept, as rows, published ones beside; of two for one cell the first counts."""
+    from harness import compare
+
+    made: dict[tuple[str, str, int, str], Row] = {}
+    for path in paths:
+        for (task, text, metric), values in compare.thaw(path).values.items():
+            settings = json.loads(text)
+            known = {"dataset": settings.get("dataset"), "method": settings["method"], "settings": settings}
+            for seed, value in values.items():
+                row = Row(suite=path.stem, task=task, seed=seed, metric=metric, value=value, **known)
+                made.setdefault((task, text, seed, metric), row)
+    return [*made.values(), *of_papers()]
 
 
 def of_papers(tasks: Collection[str] | None = None) -> list[Row]:

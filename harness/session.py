@@ -19,6 +19,7 @@ from harness.suite import Suite
 
 if TYPE_CHECKING:
     from harness.execution.executor import Executor
+    from harness.row import Row
     from harness.views import render
 
 TABLES = HOME / "suites" / "tables"
@@ -171,6 +172,17 @@ def _summary(plan: Sequence[Planned], ran: int, tables: Sequence[Path]) -> int:
     for reason, count in skipped.items():
         print(f"skipped  {count} cell{'s' * (count > 1)}: {reason}")
     return sum(count for status, count in statuses.items() if status not in ("ok", "skipped"))
+
+
+def rows_or_frozen(results: Path, frozen: Sequence[Path]) -> list[Row]:
+    """The rows of frozen files if any are named, else of the results folder, else of the files shipped."""
+    from harness import rows
+
+    if not frozen and results.joinpath("cells").is_dir():
+        return rows.stored(results)
+    if not frozen:
+        print(f"{results}: no cells, so these are the frozen values that harness brings", file=sys.stderr)
+    return rows.frozen(frozen or sorted((HOME / "results" / "frozen").glob("*.json")))
 
 
 def table_names() -> list[str]:

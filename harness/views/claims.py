@@ -1,0 +1,384 @@
+"""Do the claims hold? Every comparison is a t-test over seeds; a family of claims shares an error rate.
+
+The margin of a comparison is how far its larger side exceeds the smaller one, seed by seed; its p-value is
+two-sided. A claim of several parts holds if all do (its p-value is their largest) and does not if any does
+not (the smallest, times their number). Holm's correction over the claims of a family then keeps the chance
+that any of them is called true or false wrongly at 5 %, over repetitions with other seeds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import math
+import statistics
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+from harness import stats
+from harness.errors import UserError
+from harness.key import canonical
+from harness.row import Row
+from harness.views import claims_file, table_file
+from harness.views import groups as grouping
+from harness.views.claims_file import Claim, Comparison
+from harness.views.groups import Group, Scalar
+
+LEVEL = 0.05
+ENOUGH = 1000
+"""More seeds than this are not advised."""
+
+Outcome = Literal["holds", "does not hold", "inconclusive", "not measured"]
+_Rivals = dict[Scalar, list[Group | None]]  # by method; no method and no group where ours stand alone
+
+
+@dataclass(frozen=True)
+class Part:
+    """One comparison under one setting: both sides and the margin as means over `n` seeds.
+
+    `low` and `high` bound the margin with 95 % confidence; they, `p` and `verdict` are of this part alone,
+    uncorrected. About `seeds` more would decide it, as margin and spread stand. What cannot be said is None.
+    """
+
+    test: str
+    where: dict[str, Any]
+    budget: dict[str, Any]
+    strict: bool
+    verdict: Outcome = "not measured"
+    n: int = 0
+    small: float | None = None
+    large: float | None = None
+    margin: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    seeds: int | None = None
+    settles: str = ""
+
+    @property
+    def favours(self) -> bool:
+        """Whether the margin, as far as it is known, speaks for the claim."""
+        return self.margin is not None and (self.margin > 0 or (self.margin == 0 and not self.strict))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said of a claim, Holm-corrected within its family, and the part that decides it."""
+
+    claim: Claim
+    verdict: Outcome
+    decisive: Part
+    parts: list[Part]
+
+    @property
+    def settles(self) -> str:
+        """What would settle it, or "" if it is settled."""
+        if self.verdict in ("holds", "does not hold"):
+            return ""
+        seeds = [part.seeds for part in self.parts if part.seeds is not None]
+        words = [part.settles for part in self.parts if part.settles]
+        if seeds:
+            many = f"about {max(seeds)} more" if max(seeds) < ENOUGH else f"over {ENOUGH} more"
+            words.append(f"{many} seeds, if margin and spread stay")
+        return "; ".join(dict.fromkeys(words))
+
+
+def judge(rows: Sequence[Row], claims: Sequence[Claim], level: float = LEVEL) -> list[Verdict]:
+    """A verdict on every claim, in their order. Raises `UserError` if two rows of one cell disagree."""
+    sizes = Counter(claim.family for claim in claims if not claim.exact)
+    parts = [list(_parts(claim, rows, level / max(sizes[claim.family], 1))) for claim in claims]
+    p_values = [_joint(each) for each in parts]
+    for family in sizes:
+        places = [i for i, claim in enumerate(claims) if claim.family == family and not claim.exact]
+        for i, p in zip(places, stats.holm([p_values[i] for i in places]), strict=True):
+            p_values[i] = p
+    return [
+        Verdict(claim, _outcome(each, significant=p <= level), _decisive(each), each)
+        for claim, each, p in zip(claims, parts, p_values, strict=True)
+    ]
+
+
+def coverage(rows: Sequence[Row], tables: Iterable[Path]) -> dict[str, int]:
+    """Of all published numbers: how many are comparable, agree, differ, are not measured.
+
+    A number is comparable if a table file gives its tolerance. It agrees if our mean under every setting
+    that it stands beside does, differs if none does, and else agrees "in part".
+    """
+    states: dict[int, set[bool]] = {}
+    for spec in map(table_file.load, tables):
+        ours = grouping.measured([row for row in rows if row.task == spec.task], spec.where)
+        for column in spec.columns:
+            if column.agree_within is None:
+                continue
+            for row in grouping.published(rows, spec.where, spec.published, {column.published}):
+                state = states.setdefault(id(row), set())
+                for group in ours:
+                    values = group.finite(column.metric).values()
+                    if values and row.settings.items() <= group.settings.items():
+                        state.add(abs(statistics.mean(values) - row.value) <= column.agree_within)
+    found = Counter(frozenset(state) for state in states.values())
+    return {
+        "published": sum(row.origin == "published" for row in rows),
+        "comparable": len(states),
+        "agree": found[frozenset({True})],
+        "in part": found[frozenset({True, False})],
+        "differ": found[frozenset({False})],
+        "not measured": found[frozenset()],
+    }
+
+
+def turned(verdicts: Sequence[Verdict], before: Path) -> list[str]:
+    """The verdicts that differ from those in a file of `as_json`, as sentences. Raises `UserError`.
+
+    Of claims that only one side has, those are told that were dropped; new ones cannot have turned.
+    """
+    try:
+        then = {each["id"]: each["verdict"] for each in json.loads(before.read_bytes())["claims"]}
+    except OSError as error:
+        raise UserError(f"{before}: cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{before}: not a file of verdicts; harness claims --json makes one") from None
+    now = {each.claim.id: each.verdict for each in verdicts}
+    pairs = [(name, was, now.get(name, "no longer judged")) for name, was in then.items()]
+    return [f"{name}: {was} → {became}" for name, was, became in pairs if was != became]
+
+
+def as_json(verdicts: Sequence[Verdict], covered: Mapping[str, int]) -> dict[str, Any]:
+    """Verdicts as plain values."""
+    listed = [
+        {
+            "id": each.claim.id,
+            "says": each.claim.says,
+            "place": each.claim.place,
+            "family": each.claim.family,
+            "verdict": each.verdict,
+            "settles": each.settles,
+            "decisive": asdict(each.decisive),
+            "parts": [asdict(part) for part in each.parts],
+        }
+        for each in verdicts
+    ]
+    return {"claims": listed, "published": dict(covered)}
+
+
+def as_text(verdicts: Sequence[Verdict], covered: Mapping[str, int]) -> str:
+    """Verdicts for people, and a line on how far our numbers agree with those in print."""
+    lines = []
+    for each in verdicts:
+        lines.append(f"{each.verdict.upper()}  {each.claim.id}: {each.claim.says} ({each.claim.place})")
+        lines.append("    " + _figure(each.decisive, len(each.parts)))
+        lines += [f"    would settle it: {each.settles}"] if each.settles else []
+    counts = Counter(each.verdict for each in verdicts)
+    lines += [
+        "",
+        ", ".join(f"{count} {name}" for name, count in counts.most_common()),
+        "Margins: mean and 95 % t-interval over n seeds, covering the choice of seed and nothing else. Of "
+        "several parts the one that decides is shown. Verdicts are Holm-corrected by family, level 0.05.",
+        f"Of {covered['published']} published numbers {covered['comparable']} are comparable: "
+        f"{covered['agree']} agree, {covered['in part']} agree in some of our settings, {covered['differ']} "
+        f"differ, {covered['not measured']} are not measured.",
+    ]
+    wrap = textwrap.TextWrapper(100, subsequent_indent="    ", break_long_words=False)
+    return "\n".join(wrap.fill(line) for line in lines)
+
+
+def _figure(part: Part, parts: int) -> str:
+    settings = {**part.where, **part.budget}
+    where = ", ".join(f"{name}={grouping.spell(value)}" for name, value in settings.items())
+    text = f"{part.test}{f' [{where}]' if where else ''}"
+    if part.margin is not None:
+        around = "" if part.low is None else f" ({part.low:.3g} to {part.high:.3g})"
+        text += f": {part.small:.4g} and {part.large:.4g}, margin {part.margin:.3g}{around}, n = {part.n}"
+    return text + (f"; 1 of {parts} parts" if parts > 1 else "")
+
+
+def _joint(parts: Sequence[Part]) -> float:
+    """The p-value of all parts together, for what they point to; 1 where some cannot be tested."""
+    against = [part.p for part in parts if part.p is not None and not part.favours]
+    if against:
+        return min(1.0, len(parts) * min(against))
+    return max(1.0 if part.p is None else part.p for part in parts)
+
+
+def _outcome(parts: Sequence[Part], *, significant: bool) -> Outcome:
+    if all(part.verdict == "not measured" for part in parts):
+        return "not measured"
+    if not significant:
+        return "inconclusive"
+    return "holds" if all(part.favours for part in parts) else "does not hold"
+
+
+def _decisive(parts: Sequence[Part]) -> Part:
+    """The strongest part against it; else one that could not be tested; else the weakest one for it."""
+    against = [part for part in parts if part.p is not None and not part.favours]
+    if against:
+        return min(against, key=lambda part: part.p or 0.0)
+    return max(parts, key=lambda part: (part.p is None, part.n if part.p is None else 0, part.p or 0.0))
+
+
+def _parts(claim: Claim, rows: Sequence[Row], level: float) -> Iterable[Part]:
+    """Every comparison of the claim under every setting; the seeds it lacks are counted for `level`."""
+    mine = [row for row in rows if row.task == claim.task]
+    rivals = _rivals(claim, mine)
+    ours = [group for group in grouping.measured(mine, claim.ours) if _same(claim, group)]
+    ours = _largest(claim, ours, rivals)
+    beside = [row for row in mine if row.origin == "published" and row.suite == claim.published]
+    grouping.attach(beside, ours, {})
+    for setting in _combinations(claim, ours):
+        within = [group for group in ours if _agrees(group, setting)]
+        telling = [name for name, values in grouping.shared_settings(within).items() if len(values) > 1]
+        for rival, test in itertools.product(rivals, claims_file.comparisons(claim.holds)):
+            against = {"against": rival} if claim.against else {}
+            pairs = [(group, other) for group in within for other in _partners(claim, group, rivals[rival])]
+            for group, other in pairs:
+                where = setting | {name: group.settings[name] for name in telling} | against
+                budget = {name: group.settings.get(name) for name in claim.budget}
+                yield _measure(claim, Part(test.text, where, budget, test.strict), test, group, other, level)
+            if not pairs:
+                lacks = claim.needs or _lacking(claim, within)
+                yield Part(test.text, setting | against, {}, test.strict, settles=lacks)
+
+
+def _combinations(claim: Claim, ours: Sequence[Group]) -> list[dict[str, Any]]:
+    """The settings under which it must hold: those that are asked for by value, and those that are there."""
+    axes: list[list[Scalar]] = []
+    for name in claim.for_each:
+        asked = claim.ours.get(name, [])
+        there = [group.settings[name] for group in ours if name in group.settings]
+        axes.append(list(dict.fromkeys([*(asked if isinstance(asked, list) else [asked]), *there])))
+    listed: list[dict[str, Any]] = [
+        dict(zip(claim.for_each, values, strict=True)) for values in itertools.product(*axes)
+    ]
+    if claim.for_each and not claim.ours.keys() >= set(claim.for_each):
+        listed = [each for each in listed if any(_agrees(group, each) for group in ours)]
+    return listed or [{}]
+
+
+def _largest(claim: Claim, groups: Sequence[Group], rivals: _Rivals) -> list[Group]:
+    """Of the groups with the same `for_each`, those of the largest budget at which a test is possible."""
+
+    def rank(group: Group) -> tuple[float, ...]:
+        mine = _seeds(group)
+        pairs = [
+            max((len(mine & (_seeds(each) if each else mine)) for each in partners), default=0)
+            for partners in (_partners(claim, group, others) for others in rivals.values())
+        ]
+        return min(stats.MIN_SEEDS, *pairs), *(float(group.settings.get(name) or 0) for name in claim.budget)
+
+    best: dict[str, tuple[float, ...]] = {}
+    ranked = [(group, canonical([group.settings.get(name) for name in claim.for_each])) for group in groups]
+    for group, place in ranked:
+        best[place] = max(best.get(place, rank(group)), rank(group))
+    return [group for group, place in ranked if rank(group)[1:] == best[place][1:]]
+
+
+def _seeds(group: Group) -> set[int]:
+    return {seed for seed, status in group.statuses.items() if status == "ok"}
+
+
+def _rivals(claim: Claim, rows: Sequence[Row]) -> _Rivals:
+    if not claim.against:
+        return {None: [None]}
+    listed = claim.against["method"]
+    return {
+        method: list(grouping.measured(rows, {**claim.where, **claim.against, "method": method}))
+        for method in (listed if isinstance(listed, list) else [listed])
+    }
+
+
+def _partners(claim: Claim, group: Group, others: Sequence[Group | None]) -> list[Group | None]:
+    """Of `others` those with the same settings as `group`, as far as both have them and may not differ."""
+    free = {*claim.against, *claim.of, *claim.apart, "method"}
+
+    def fits(other: Group) -> bool:
+        names = (other.settings.keys() & group.settings.keys()) - free
+        return all(other.settings[name] == group.settings[name] for name in names)
+
+    return [other for other in others if other is None or fits(other)]
+
+
+def _same(claim: Claim, group: Group) -> bool:
+    return len({group.settings[name] for name in claim.same if name in group.settings}) <= 1
+
+
+def _agrees(group: Group, settings: Mapping[str, Any]) -> bool:
+    return all(group.settings.get(name) == value for name, value in settings.items())
+
+
+def _measure(
+    claim: Claim, blank: Part, test: Comparison, group: Group, other: Group | None, level: float
+) -> Part:
+    """`blank` with both sides on every seed that has all they name."""
+    sides = _sides(test, group, other)
+    reasons = "; ".join(dict.fromkeys(group.reasons + (other.reasons if other else [])))
+    if not sides:
+        named = claims_file.metrics(test.text)
+        lacking = sorted(
+            named[""] - group.values.keys() | (named["other"] - other.values.keys() if other else set())
+        )
+        return replace(blank, settles=reasons or claim.needs or f"values of {', '.join(lacking)}")
+    smalls, larges = zip(*sides, strict=True)
+    part = replace(blank, verdict="inconclusive", n=len(sides))
+    if not all(map(math.isfinite, [*smalls, *larges])):
+        return replace(part, settles="values that are finite")
+    margins = stats.differences(larges, smalls)
+    margin = min(margins) if claim.exact else statistics.mean(margins)
+    part = replace(part, small=statistics.mean(smalls), large=statistics.mean(larges), margin=margin)
+    if claim.exact:
+        return replace(part, p=0.0, verdict="holds" if part.favours else "does not hold")
+    if len(margins) < stats.MIN_SEEDS:
+        return replace(part, settles=f"{stats.MIN_SEEDS} seeds or more" + (f"; {reasons}" if reasons else ""))
+    interval = stats.t_interval(margins)
+    # Equal on every seed is all that <= asks for, and not what < does.
+    p = stats.paired_test(larges, smalls) if any(margins) else 0.0
+    part = replace(part, p=p, low=interval.low, high=interval.high, seeds=_more_seeds(margins, level))
+    return replace(part, verdict=_outcome([part], significant=p <= LEVEL))
+
+
+def _sides(test: Comparison, group: Group, other: Group | None) -> list[tuple[float, float]]:
+    """The smaller and the larger side on each seed."""
+    published = SimpleNamespace(**{name: row.value for name, row in group.published.items()})
+    made = []
+    for seed in sorted(group.statuses):
+        rival = SimpleNamespace(**_at(other, seed) if other else {})
+        scope = {"max": max, "min": min, "abs": abs, "other": rival, "published": published}
+        scope |= _at(group, seed)
+        with contextlib.suppress(NameError, AttributeError):  # a metric that this seed has not
+            made.append((_value(test.small, scope), _value(test.large, scope)))
+    return made
+
+
+def _at(group: Group, seed: int) -> dict[str, float]:
+    return {name: values[seed] for name, values in group.values.items() if seed in values}
+
+
+def _value(side: str, scope: dict[str, Any]) -> float:
+    """One side on one seed; its text holds arithmetic and nothing else, as `claims_file` made sure."""
+    try:
+        return float(eval(side, {"__builtins__": {}}, scope))
+    except ZeroDivisionError:
+        return math.nan
+
+
+def _more_seeds(margins: Sequence[float], level: float) -> int | None:
+    """How many more seeds would decide, if mean and spread stay what they are; None if these are enough."""
+    from scipy.special import stdtrit
+
+    mean, spread, here = abs(statistics.mean(margins)), statistics.stdev(margins), len(margins)
+    for n in range(here, here + ENOUGH):
+        if mean >= float(stdtrit(n - 1, 1 - level / 2)) * spread / math.sqrt(n):
+            return n - here or None
+    return ENOUGH
+
+
+def _lacking(claim: Claim, within: Sequence[Group]) -> str:
+    reasons = "; ".join(dict.fromkeys(reason for group in within for reason in group.reasons))
+    return reasons or (
+        "cells of the rival at the same settings" if within else f"cells of {claim.task} there"
+    )
