@@ -105,10 +105,12 @@ def standing(values: Mapping[str, Mapping[int, float]], direction: str, level: f
     """The name with the best mean, and all that it does not beat, from {name: {seed: value}}.
 
     The best needs `MIN_SEEDS` seeds itself, unless nobody has them: one lucky seed makes no champion.
-    Beaten means: worse on the seeds shared with the best, and so by a paired t-test whose p-value,
-    Holm-corrected over all rivals tested, is at most `level`. The test is two-sided although the best is
-    known to be ahead, because it was picked by the same numbers. Ties go to more seeds, then to the name.
-    `direction` is "higher" or "lower". Raises ValueError without names, or for a name without values.
+    Beaten means: worse on the seeds shared with the best, and so by a paired t-test whose two-sided p-value,
+    Holm-corrected over all rivals tested, is at most `level` / (k / 2), k the number that could have come
+    out best. The best was picked by the same numbers: a one-sided test at `level` / k for each that it might
+    have been holds `level` over the family, whatever the means and correlations. Ties go to more seeds, then
+    to the name. `direction` is "higher" or "lower". Raises ValueError without names, or for a name without
+    values.
     """
     sign = {"higher": 1.0, "lower": -1.0}[direction]
     means = {name: sign * statistics.mean(seeds.values()) for name, seeds in values.items()}
@@ -122,8 +124,9 @@ def standing(values: Mapping[str, Mapping[int, float]], direction: str, level: f
             tested.append(name)
             leads.append(sign * math.fsum(differences(ours, theirs)))
             p_values.append(paired_test(ours, theirs))
+    strict = level / (max(len(eligible), 2) / 2)
     beaten = {
-        name for name, lead, p in zip(tested, leads, holm(p_values), strict=True) if lead > 0 and p <= level
+        name for name, lead, p in zip(tested, leads, holm(p_values), strict=True) if lead > 0 and p <= strict
     }
     return Standing(best, frozenset(values.keys() - beaten), frozenset(values.keys() - {best, *tested}))
 

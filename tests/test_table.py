@@ -152,7 +152,7 @@ def test_golden_text():
         "Ours: mean ± half-width of the 95 % t-interval over seeds (n = 3); it covers the choice of seed and "
         "nothing else. Fewer than 3 seeds: the mean alone, without an interval.",
         "● best iw500 among rows with the same dataset, preset, and all that it does not beat: paired t-test "
-        "over common seeds (sharper than the intervals of single rows), Holm-corrected, level 0.05. "
+        "over common seeds, level 0.05 over rivals and the choice of the best. "
         "○ not tested: shares fewer than 3 seeds with the best that has as many.",
         "Shows 12 cells of quick (cells 7ba37eda78).",
     ]
@@ -179,6 +179,18 @@ def test_nothing_is_marked_without_three_common_seeds():
 def test_a_row_without_rivals_is_not_marked():
     made = make([*steady("svi", 5, dataset="omniglot"), *steady("bsvi", 0, dataset="mnist")])
     assert all(not cell.mark for row in made.rows for cell in row)
+
+
+def test_an_infeasible_row_is_never_marked():
+    cells = [
+        cell(m, s, iw500=base + s + 0.01 * (s % 2) * (base > 1), kl=float(m != "best" or s > 0))
+        for m, base in [("best", 9.0), ("kept", 5.0), ("worse", 1.0)]
+        for s in range(3)
+    ]
+    columns = [table.Column("iw500"), table.Column("kl")]
+    free, held = (make(cells, columns=columns, **given) for given in ({}, {"requires": "kl"}))
+    assert [row[2].mark for row in free.rows] == ["unbeaten", "", ""]
+    assert [row[2].mark for row in held.rows] == ["", "unbeaten", ""]
 
 
 def test_rows_rank_best_first_within_each_data_set_and_groups_are_marked_apart():

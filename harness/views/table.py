@@ -123,7 +123,7 @@ def _marks(spec: TableSpec, groups: Sequence[Group], headline: Row | None) -> di
         return {}
     rivals: dict[tuple[str, ...], dict[str, dict[int, float]]] = {}
     for group in groups:
-        if values := group.finite(spec.headline):
+        if (values := group.finite(spec.headline)) and _keeps(group, spec.requires):
             rivals.setdefault(_field(spec, group), {})[group.key] = values
     marks: dict[str, Mark] = {}
     for values_by_group in rivals.values():
@@ -131,6 +131,11 @@ def _marks(spec: TableSpec, groups: Sequence[Group], headline: Row | None) -> di
         if len(found.untested) < len(values_by_group) - 1:
             marks |= {key: "untested" if key in found.untested else "unbeaten" for key in found.unbeaten}
     return marks
+
+
+def _keeps(group: Group, requires: str) -> bool:
+    """Whether the metric `requires`, if any, is 1 in every seed of a group."""
+    return not requires or set(group.finite(requires).values()) == {1.0}
 
 
 def _decimals(spec: TableSpec, groups: Sequence[Group], metrics: Mapping[str, Row]) -> dict[str, int]:
@@ -301,6 +306,8 @@ def _interval_notes(view: _View) -> Iterable[str]:
 
 def _mark_notes(view: _View) -> Iterable[str]:
     headline = view.spec.headline
+    if view.spec.requires:
+        yield f"Only rows with {view.spec.requires} = 1 in every seed are ranked for ●."
     if not any(group.finite(headline) for group in view.groups):
         yield f"There is no result on {headline}, so no row is marked."
     elif not view.marks:
@@ -311,8 +318,7 @@ def _mark_notes(view: _View) -> Iterable[str]:
     else:
         yield (
             f"● best {headline} among rows with the same {', '.join(view.spec.within)}, and all that it does "
-            "not beat: paired t-test over common seeds (sharper than the intervals of single rows), "
-            "Holm-corrected, level 0.05."
+            "not beat: paired t-test over common seeds, level 0.05 over rivals and the choice of the best."
         )
         groups = {_field(view.spec, group) for group in view.groups if group.finite(headline)}
         if groups - {_field(view.spec, group) for group in view.groups if group.key in view.marks}:

@@ -32,7 +32,8 @@ class TableSpec:
 
     `where` keeps the rows whose data set, method or parameter equals the value or one of the list; null
     stands for "has no such parameter". `rows` are the label columns, `show` further settings to show.
-    `headline` is the metric that ranks and is tested, among rows that agree in all of `within`.
+    `headline` is the metric that ranks and is tested, among rows that agree in all of `within`; only rows
+    whose metric `requires`, if one is named, is 1 in every seed may be marked.
     Where columns stand beside a `published` table, each says `agree_within`, or the table says why the two
     are `not_comparable`. `stand_ins` names the published data set for one of ours that stands in for it.
     """
@@ -41,6 +42,7 @@ class TableSpec:
     task: str
     columns: list[Column]
     headline: str
+    requires: str = ""
     published: str = ""
     not_comparable: str = ""
     stand_ins: dict[str, str] = field(default_factory=dict)
@@ -70,6 +72,8 @@ def _faults_of(spec: TableSpec, entry: Entry) -> Iterable[Fault]:
     beside = [column for column in spec.columns if column.published]
     if spec.headline not in metrics:
         yield fault("headline", f"{spec.headline!r} is not among the columns ({', '.join(metrics)})")
+    if spec.requires and spec.requires not in metrics:
+        yield fault("requires", f"{spec.requires!r} is not among the columns ({', '.join(metrics)})")
     for name in sorted(name for name, count in Counter(spec.rows + spec.show).items() if count > 1):
         yield fault("show" if name in spec.show else "rows", f"{name!r} would be shown twice")
     if "method" not in spec.rows:
