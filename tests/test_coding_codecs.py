@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -71,9 +72,10 @@ def test_scan_bits_are_the_parts_that_the_formats_name():
     webp = codecs.encode(codecs.find("webp"), IMAGES["gray"][0], 50)
     assert webp[:4] == b"RIFF" and webp[12:16] == b"VP8 "
     assert codecs.charged_bits(codecs.find("webp"), webp, "scan") in (
-        8 * len(webp) - 160,
-        8 * len(webp) - 168,
+        8 * len(webp) - 216,
+        8 * len(webp) - 224,
     )
+    assert webp[23:30] == b"\x9d\x01\x2a\x1c\x00\x1c\x00"  # known to both: start code, 28 × 28
     avif = codecs.encode(codecs.find("avif"), IMAGES["gray"][0], 50)
     assert codecs.charged_bits(codecs.find("avif"), avif, "scan") == 8 * (len(avif) - avif.index(b"mdat") - 4)
 
@@ -172,5 +174,28 @@ def test_blocks_that_fail_lose_images():
     source = np.array([[500.0, 1000.0]])
     intact, blank = np.array([[0.0, 0.2]]), np.array([1.0, 0.6])
     bits, distortion = separate.in_blocks(source, intact, blank, message=500, block=1000, failing=0.1)
-    assert bits.tolist() == [1500]
-    assert distortion[0] == pytest.approx((0.19 * 1.0 + 0.2 + 0.271 * 0.4) / 2)
+    assert bits.tolist() == [[1000, 2000]]
+    np.testing.assert_allclose(distortion, [[0.19, 0.2 + 0.271 * 0.4]])
+
+
+def test_choices_per_image_are_the_lower_hull_of_all_choices():
+    """Every choice of two files or none for each of three images, all enumerated, at a price each."""
+    random = np.random.default_rng(0)
+    bits, intact = random.uniform(10, 200, (2, 3)), random.uniform(0, 0.1, (2, 3))
+    blank, fields = np.array([0.1, 0.2, 0.3]), 14.0
+    found = separate.chosen(bits, intact, blank, fields)
+    cost = np.vstack([bits + fields, np.zeros((1, 3))]) + 1
+    distortion = np.vstack([intact, blank[None]])
+    every = list(itertools.product(range(3), repeat=3))
+    all_bits = np.array([cost[list(each), range(3)].mean() for each in every] + [0.0])
+    all_distortions = np.array([distortion[list(each), range(3)].mean() for each in every] + [blank.mean()])
+    for target in np.linspace(0.0, 0.25, 26):
+        least = separate.bits_for(all_bits, all_distortions, target)
+        assert separate.bits_for(*found, target) == pytest.approx(least)
+
+
+def test_an_image_pays_for_its_flag_and_a_file_for_its_fields():
+    bits, distortion = separate.chosen(np.array([[80.0, 80.0]]), np.zeros((1, 2)), np.array([1.0, 0.0]), 5)
+    assert sorted(set(bits)) == [0.0, 1.0, 43.5]  # nothing at all; two flags; one file of 80 + 5, two flags
+    assert distortion[bits == 43.5].tolist()[0] == 0
+    assert separate.fields(np.full((16, 2), 8 * 255.0)) == 4 + 8

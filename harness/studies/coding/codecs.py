@@ -168,8 +168,11 @@ def _pillow_pixels(file: bytes, gray: bool) -> np.ndarray:
 
 
 def _webp_scan(file: bytes) -> int:
-    """The payload of the chunk that holds the image, after RIFF's 12 bytes and its own 8."""
-    return struct.unpack_from("<I", file, 16)[0]
+    """The payload of the chunk that holds the image, without what both sides know: signature and size.
+
+    Those are 7 bytes of a lossy chunk, behind its own tag of 3, and 5 of a lossless one (RFC 6386, 9649).
+    """
+    return struct.unpack_from("<I", file, 16)[0] - (5 if file[12:16] == b"VP8L" else 7)
 
 
 def _jpeg2000_scan(file: bytes) -> int:

@@ -38,9 +38,9 @@ class Points:
     blank: np.ndarray
 
     def curve(self, charged: str) -> tuple[np.ndarray, np.ndarray]:
-        """Mean source bits and mean distortion (Q + 1,); the last point sends nothing."""
-        bits = self.bits[CHARGED.index(charged)].mean(1)
-        return np.append(bits, 0.0), np.append(self.intact.mean(1), self.blank.mean())
+        """Mean source bits and mean distortion of the best choices per image, from all sent to none."""
+        bits = self.bits[CHARGED.index(charged)]
+        return separate.chosen(bits, self.intact, self.blank, separate.fields(bits))
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,9 @@ def ldpc_bits(rivals: Rivals, target: float) -> dict[str, float]:
             bits, distortion = separate.in_blocks(
                 source, each.intact, each.blank, message, n * repeat, failing
             )
-            nothing = np.append(bits, 0.0), np.append(distortion, each.blank.mean())
-            needed[codec] = min(needed[codec], separate.bits_for(*nothing, target))
+            dearer = n * repeat / message
+            curve = separate.chosen(bits, distortion, each.blank, dearer * separate.fields(source), dearer)
+            needed[codec] = min(needed[codec], separate.bits_for(*curve, target))
     made = {"jpeg_ldpc_bits": needed["jpeg"], "best_ldpc_bits": min(needed.values())}
     return {name: bits for name, bits in made.items() if np.isfinite(bits)}
 

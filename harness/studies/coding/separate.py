@@ -27,6 +27,28 @@ def bits_for(bits: np.ndarray, distortion: np.ndarray, target: float) -> float:
     return min(best, float(mixed.min()))
 
 
+def chosen(
+    bits: np.ndarray, intact: np.ndarray, blank: np.ndarray, fields: float, flag: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean bits and mean distortion (L + 1,) of senders who choose an operating point, or none, per image.
+
+    Each minimises distortion + λ · bits over its points, `bits` and `intact` (Q, N), and no file, `blank`
+    (N,); λ falls from 1 to 1e-8, which reaches the lower hull of all such choices. Every image pays `flag`,
+    every file that is sent `fields` (its length and its quality). The last point sends nothing at all.
+    """
+    cost = np.vstack([bits + fields, np.zeros_like(blank)[None]]) + flag
+    distortion = np.vstack([intact, blank[None]])
+    images = np.arange(len(blank))
+    best = [(distortion + price * cost).argmin(0) for price in np.geomspace(1, 1e-8, 200)]
+    spent = [cost[each, images].mean() for each in best] + [0.0]
+    return np.array(spent), np.array([distortion[each, images].mean() for each in best] + [blank.mean()])
+
+
+def fields(bits: np.ndarray) -> int:
+    """Bits that say a file's quality and its length in bytes, for files of `bits` (Q, N)."""
+    return math.ceil(math.log2(len(bits))) + math.ceil(math.log2(bits.max() / 8 + 1))
+
+
 def ideal(source_bits: np.ndarray, capacity: float) -> np.ndarray:
     """Channel bits for `source_bits` under a code that achieves capacity and never fails: s / C."""
     return source_bits / capacity if capacity > 0 else np.where(source_bits > 0, math.inf, 0.0)
@@ -35,11 +57,11 @@ def ideal(source_bits: np.ndarray, capacity: float) -> np.ndarray:
 def in_blocks(
     source_bits: np.ndarray, intact: np.ndarray, blank: np.ndarray, message: int, block: int, failing: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean channel bits and mean distortion (Q,) of files (Q, N) written one after another into blocks.
+    """Channel bits and expected distortion (Q, N) of files (Q, N) written one after another into blocks.
 
     Each block of `block` channel bits carries `message` bits and fails with probability `failing`. A file of
     s bits touches 1 + s/message blocks on average; if one of them fails the image is lost, and its
     distortion is `blank` (N,) instead of `intact` (Q, N).
     """
     lost = 1 - (1 - failing) ** (1 + source_bits / message)
-    return (source_bits * block / message).mean(1), (intact + lost * (blank - intact)).mean(1)
+    return source_bits * block / message, intact + lost * (blank - intact)
