@@ -56,6 +56,17 @@ def test_slow_calls_are_timed_in_fewer_rounds(monkeypatch):
     assert task.race(entrants, "cpu").shape == (task.FEW_ROUNDS, 1)
 
 
+def test_compilation_costs_no_rounds_and_single_words_are_many():
+    calls = []
+
+    def compiles(received):
+        calls.append(received)
+        time.sleep(0) if len(calls) > 1 else busy(task.SLOW * 1.2)(received)
+
+    assert task.race([(compiles, words())], "cpu", calls=64).shape == (task.ROUNDS, 1)
+    assert len(calls) >= 64 * task.ROUNDS
+
+
 def test_scores_are_medians_per_image(run):
     problem = task.decoding(run, bits=60, batch=8, words=10)
     seconds = torch.tensor([[0.02, 0.0016], [0.04, 0.0016], [0.03, 0.0016]], dtype=torch.float64)
@@ -105,7 +116,7 @@ def test_every_decoder_corrects_what_a_short_code_can(run, file, name, package, 
     """At eps .02 a (3, 6) code of 240 bits has next to no frame errors; at .3 nothing but."""
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed: it is a peer")
-    monkeypatch.setattr(task, "race", lambda entrants, device: torch.ones(1, 2))
+    monkeypatch.setattr(task, "race", lambda entrants, device, calls: torch.ones(1, 2))
     decoder = getattr(method_files.load("baselines", file), name)
     for eps, low, high in ((0.02, 0.0, 0.02), (0.3, 0.98, 1.0)):
         problem = task.decoding(run, bits=240, eps=eps, batch=16, words=64)

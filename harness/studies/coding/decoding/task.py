@@ -77,7 +77,10 @@ class Problem:
         mine = (decode, itertools.cycle(pool.split(batch)))
         whole = self.received(self.batch, run.stream("speed")).float().to(self.device)
         reference = (self.networks.decode, itertools.cycle([whole]))
-        found = {"batch": torch.tensor([batch, self.batch]), "seconds": race([mine, reference], self.device)}
+        found = {
+            "batch": torch.tensor([batch, self.batch]),
+            "seconds": race([mine, reference], self.device, -(-POOL // batch)),
+        }
         if exact:
             noise = run.stream("frames")
             counted = frame_errors(
@@ -97,10 +100,15 @@ Entrant = tuple[Decoder, Iterator[Tensor]]
 
 
 @torch.no_grad()
-def race(entrants: list[Entrant], device: str) -> Tensor:
-    """Seconds per call, (rounds, entrants): warmed up, taking turns, the GPU's work waited for."""
+def race(entrants: list[Entrant], device: str, calls: int = 1) -> Tensor:
+    """Seconds per call, (rounds, entrants), means of `calls` or more, in turns; a GPU's work is waited for.
+
+    The first call of each, which may compile, counts nowhere, nor for how many rounds there are.
+    """
+    for entrant in entrants:
+        _seconds(entrant, device, 1)
     warm_up = [_seconds(entrant, device, 2) for entrant in entrants]
-    repeats = [max(1, round(SHORTEST / max(seconds, 1e-6))) for seconds in warm_up]
+    repeats = [max(calls, round(SHORTEST / max(seconds, 1e-6))) for seconds in warm_up]
     rows = []
     for number in range(FEW_ROUNDS if max(warm_up) > SLOW else ROUNDS):
         order = range(len(entrants)) if number % 2 == 0 else reversed(range(len(entrants)))
