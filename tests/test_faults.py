@@ -273,11 +273,12 @@ from pathlib import Path
 from subprocess import run
 from sys import executable
 
-from harness import cli, session
+from harness import session
+from harness.cli import options
 
 if __name__ == "__main__":
-    chosen = cli.Selection("suite.yaml", (), (), (), Path("results"))
-    suite, registry, store, cells = cli._plan(chosen)
+    chosen = options.Selection("suite.yaml", (), (), (), Path("results"))
+    suite, registry, store, cells = options.lay_out(chosen)
     run([executable, "-m", "harness", "run", "suite.yaml"], check=True)
     print(len(session.compute(store, cells, jobs=1, device="cpu", executor="local")))
 """,

@@ -507,7 +507,7 @@ def test_the_supervisor_does_a_job_file_by_itself(project: Project) -> None:
     """As a scheduler of a cluster starts it: with a file, and nothing else."""
     script = """
 from pathlib import Path
-from harness import cli
+from harness.cli import options
 from harness.execution import job as jobs
 from harness.execution.scheduler import Scheduler
 
@@ -521,8 +521,8 @@ class Writes:
     def close(self): ...
 
 
-chosen = cli.Selection("suite.yaml", (), (), (), Path("results"))
-_, _, store, cells = cli._plan(chosen)
+chosen = options.Selection("suite.yaml", (), (), (), Path("results"))
+_, _, store, cells = options.lay_out(chosen)
 scheduler = Scheduler(store, Writes(), cpus=1, gpus=0, device="cpu", view=None)
 import shutil
 shutil.rmtree = lambda *_, **__: None

@@ -40,12 +40,13 @@ def test_help_costs_60_ms(project: Project) -> None:
 FILL = """
 from pathlib import Path
 
-from harness import cli, environment
+from harness import environment
+from harness.cli import options
 from harness.execution import publish
 from harness.execution.job import Outcome
 from harness.store import Measurement
 
-_, _, store, cells = cli._plan(cli.Selection("suite.yaml", (), (), (), Path("results")))
+_, _, store, cells = options.lay_out(options.Selection("suite.yaml", (), (), (), Path("results")))
 metrics = {"distance": Measurement(1.0), "spread": Measurement(1.0, 0.1, 10)}
 outcome = Outcome(status="ok", metrics=metrics, environment=environment.describe())
 for planned in cells:

@@ -1,0 +1,106 @@
+"""Verbs that read results: rows, tables, claims."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from harness.cli.options import FORMS, JSON, METHODS, RESULTS, Selection, lay_out, print_json
+
+
+@click.command()
+@click.argument("suite", required=False)
+@METHODS
+@RESULTS
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "json", "parquet"]), default="csv", show_default=True
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write; parquet needs it."
+)
+@JSON
+def rows(
+    suite: str | None, folders: tuple[Path, ...], results: Path, form: str, output: Path | None, as_json: bool
+) -> None:
+    """The long table: a row for each metric of each cell (of SUITE, or of all), published ones beside."""
+    from harness import rows as making
+
+    if suite:
+        loaded, found, _, cells = lay_out(Selection(suite, (), (), folders, results))
+        made = making.of_plan(cells, found, loaded.name)
+    else:
+        made = making.stored(results)
+    making.export(made, "json" if as_json else form, output)
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@RESULTS
+@click.option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
+@JSON
+def table(names: tuple[str, ...], results: Path, form: str, as_json: bool) -> None:
+    """Print tables by name (see suites/tables), or the list of them."""
+    from harness import session
+
+    form = "json" if as_json else form
+    if not names:
+        known = session.table_names()
+        return print_json(known) if form == "json" else click.echo("\n".join(known))
+    for name in names:
+        click.echo(session.show_table(name, results, form))
+    return None
+
+
+@click.command()
+@click.argument("name", metavar="[SUITE|STUDY]", required=False)
+@METHODS
+@RESULTS
+@click.option(
+    "--frozen",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    help="Judge frozen values instead of a results folder.  [default where there is none: those shipped]",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Earlier verdicts (--json): exit code 1 if any has turned.",
+)
+@JSON
+def claims(
+    name: str | None,
+    folders: tuple[Path, ...],
+    results: Path,
+    frozen: tuple[Path, ...],
+    against: Path | None,
+    as_json: bool,
+) -> None:
+    """Whether each claim holds (those of STUDY, or on the cells of SUITE), and what would settle it."""
+    from harness import registry, session
+    from harness import rows as making
+    from harness.views import claims as judging
+    from harness.views import claims_file
+
+    studies = [name] if name in claims_file.names() else claims_file.names()
+    if name and name not in claims_file.names():
+        loaded, found, _, cells = lay_out(Selection(name, (), (), folders, results))
+        made = making.of_plan(cells, found, loaded.name)
+    else:
+        found = registry.scan(folders)
+        made = session.rows_or_frozen(results, frozen)
+    listed = [claim for study in studies for claim in claims_file.load(claims_file.find(study), found)]
+    verdicts = judging.judge(made, listed)
+    covered = judging.coverage(made, session.TABLES.glob("[!.]*.yaml"))
+    if as_json:
+        print_json(judging.as_json(verdicts, covered))
+    else:
+        click.echo(judging.as_text(verdicts, covered))
+    turned = judging.turned(verdicts, against) if against else []
+    for line in turned:
+        click.echo(f"turned: {line}", err=True)
+    sys.exit(1 if turned else 0)
+
+
+VERBS = (rows, table, claims)
