@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.registry import HOME, PACKAGE, parse
+from harness.declared import parse
+from harness.registry import HOME, PACKAGE
 
 FORMAT = 2
 """Raise it when the meaning of a stored result changes: every key changes with it."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness import data, key
+from harness.declared import Method, Task
 from harness.errors import UserError, did_you_mean
 from harness.key import Inputs, Keys, Source
-from harness.registry import Method, Registry, Task
+from harness.registry import Registry
 from harness.store import Damaged, Record, Store
 from harness.suite import Cell, Suite, named_data
 

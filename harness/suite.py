@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import data, strict_yaml
+from harness.declared import Method, Parameter, Task
 from harness.errors import UserError, did_you_mean
 from harness.key import settings
-from harness.registry import HOME, Method, Parameter, Registry, Task
+from harness.registry import HOME, Registry
 from harness.strict_yaml import Entry, Fault, InvalidFile, describe
 
 _BLOCK_KEYS = ("task", "methods", "seeds", "limits")

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
-from harness import key, registry, strict_yaml, suite
+from harness import declared, key, registry, strict_yaml, suite
 from harness.key import Inputs, Keys
 from harness.strict_yaml import Entry
 
@@ -129,7 +129,7 @@ def resolved(tmp_path: Path, hint: str, default: str, written: str) -> tuple[Any
         "from harness import method\n\n\n@method(task='t', cite='c')\n"
         f"def made(problem, run, *, x: {hint} = {default}): ...\n"
     )
-    (found,) = registry._scan_methods(source, "room", tmp_path)
+    (found,) = declared.methods(source, "room", tmp_path)
     faults: list[strict_yaml.Fault] = []
     text = tmp_path / "made.yaml"
     text.write_text(f"x: {written}\n")
@@ -157,9 +157,9 @@ def test_a_default_written_out_is_the_default(tmp_path: Path, hint: str, default
 @LIGHT
 @given(some.lists(some.integers(0, 3), min_size=1, max_size=3), some.lists(some.integers(0, 3), max_size=3))
 def test_every_cell_of_a_suite_has_its_own_key(seeds: list[int], ks: list[int]) -> None:
-    task = registry.Task("t", "", Path("t.py"), Path("s.py"), "score", {}, {}, {})
-    one = registry.Method(
-        "m", "t", "", "", Path("m.py"), 1, "room", {"k": registry.Parameter("k", int, 0, False)}, Path()
+    task = declared.Task("t", "", Path("t.py"), Path("s.py"), "score", {}, {}, {})
+    one = declared.Method(
+        "m", "t", "", "", Path("m.py"), 1, "room", {"k": declared.Parameter("k", int, 0, False)}, Path()
     )
     known = registry.Registry({"t": task}, {("t", "m"): one})
     entries = [Entry(k, 1) for k in ks or [0]]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from project import ROOT
 
-from harness import key, registry
+from harness import declared, key, registry
 
 HEAVY = {"torch", "numpy", "pandas", "sklearn", "scipy", "matplotlib"}
 ONLY_SCORED = {
@@ -100,7 +100,7 @@ def strangers(root: Path) -> list[str]:
     tasks = {task.name: task for task in registry.scan().tasks.values()}
     found = []
     for path in sorted([*(root / "methods").glob("*.py"), *(root / "baselines").glob("*.py")]):
-        marked = [mark for _, mark in registry._marked(ast.parse(path.read_bytes()), "method")]
+        marked = [mark for _, mark in declared._marked(ast.parse(path.read_bytes()), "method")]
         names = {word.value.value for mark in marked for word in mark.keywords if word.arg == "task"}  # type: ignore[attr-defined]
         own = {".".join(["studies", tasks[n].path.relative_to(registry.STUDIES).parts[0]]) for n in names}
         allowed = {"", "kit", "api", *own}

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from harness import data, environment, key, registry
+from harness import data, declared, environment, key
 from harness.authoring import Estimate, Skip
 from harness.context import Run, Wanted
 from harness.errors import UserError
@@ -279,7 +279,7 @@ def _request(job: Job, builder: Callable[..., Any], parameters: dict[str, Any]) 
     except (TypeError, ValueError) as error:
         raise TypeError(f"{builder.__name__}: parameters of an asset are plain values: {error}") from None
     path = Path(inspect.getfile(builder)).resolve()
-    names = [resolved[word] for word in registry.data_parameters(path, builder.__name__)]
+    names = [resolved[word] for word in declared.data_parameters(path, builder.__name__)]
     datasets = sorted({name for name in names if name})
     if hidden := [name for name in datasets if name not in job.datasets]:
         raise UserError(
