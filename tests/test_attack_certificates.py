@@ -223,11 +223,11 @@ def test_hidden_bounds_hold_and_nothing_is_lost_at_eps_0(seed):
 
 def test_branching_decides_what_relaxations_leave_open():
     network, stream = drawn(small_conv(8), 4), torch.Generator().manual_seed(3)
-    x = torch.rand(16, 1, 8, 8, generator=stream)
+    x = torch.rand(8, 1, 8, 8, generator=stream)
     y = network(x).argmax(1)
     margins = networks.margins(network(x), y)
     verdicts = []
-    for row, share in itertools.product(range(16), (0.4, 0.5, 0.8)):
+    for row, share in itertools.product(range(8), (0.4, 0.5, 0.8)):
         image, label, eps = x[row : row + 1], y[row : row + 1], float(margins[row]) * share
         if float(linear_margins(network, image, label, eps, 20)[0].min()) <= 0:
             verdicts.append(branch(network, image, label, eps, 2000, 1e-6))
