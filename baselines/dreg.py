@@ -33,8 +33,8 @@ def dreg(
         tape = model.tape(x, keep=k)
         draws = draw(tape, q, k, noise, beta=beta)
         weights = draws.log_weights.softmax(0)
-        tape.backward(weights)
-        q.backward(draws.path_ascent((1 - beta) * weights + beta * weights**2))
+        slope = tape.learn(weights)
+        q.backward(draws.path_ascent((1 - beta) * weights + beta * weights**2, slope))
         return log_mean_exp(draws.log_weights)
 
     return problem.train(model, update, learning_rate)

@@ -32,8 +32,8 @@ def iwae(
         tape = model.tape(x, keep=k)
         draws = draw(tape, q, k, noise, beta=beta)
         weights = draws.log_weights.softmax(0)
-        tape.backward(weights)
-        q.backward(draws.ascent(weights))
+        slope = tape.learn(weights)
+        q.backward(draws.ascent(weights, slope))
         return log_mean_exp(draws.log_weights)
 
     return problem.train(model, update, learning_rate)

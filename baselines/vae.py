@@ -32,8 +32,8 @@ def vae(
         tape = model.tape(x, keep=k)
         draws = draw(tape, q, k, noise, beta=beta)
         weights = torch.full_like(draws.log_weights, 1 / k)
-        tape.backward(weights)
-        q.backward(draws.ascent(weights))
+        slope = tape.learn(weights)
+        q.backward(draws.ascent(weights, slope))
         return draws.log_weights.mean(0)
 
     return problem.train(model, update, learning_rate)

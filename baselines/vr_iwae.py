@@ -36,9 +36,9 @@ def vr_iwae(
         tape = model.tape(x, keep=k)
         draws = draw(tape, q, k, noise, beta=beta)
         weights = ((1 - alpha) * draws.log_weights).softmax(0)
-        tape.backward(weights)
+        slope = tape.learn(weights)
         share = beta * (1 - alpha)
-        q.backward(draws.path_ascent((1 - share) * weights + share * weights**2))
+        q.backward(draws.path_ascent((1 - share) * weights + share * weights**2, slope))
         return log_mean_exp((1 - alpha) * draws.log_weights) / (1 - alpha)
 
     return problem.train(model, update, learning_rate)

@@ -33,7 +33,7 @@ def bsvi_sir(
 
     def update(x: Tensor, beta: float) -> Tensor:
         q = model.encode(x)
-        tape = model.tape(x, keep=k)
+        tape = model.tape(x, keep=k, graphs=False)
         path = refine(tape, q, k, noise, step=step, clip=step_clip, beta=beta)
         buffer = path.log_weights + pi.log()
         tape.backward_at(choose(buffer, noise))

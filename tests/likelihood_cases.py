@@ -102,5 +102,5 @@ class LinearGaussian(nn.Module):
         error = (x - z @ self.weight.T) / self.s
         return -0.5 * error.square().sum(-1) - x.shape[-1] * math.log(self.s * math.sqrt(2 * math.pi))
 
-    def tape(self, x: Tensor, keep: int) -> AutogradTape:
-        return AutogradTape(self.log_likelihood, x, keep)
+    def tape(self, x: Tensor, keep: int, *, graphs: bool = True) -> AutogradTape:
+        return AutogradTape(self.log_likelihood, x, keep, graphs=graphs)

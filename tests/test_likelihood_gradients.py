@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import weakref
+from functools import partial
 
 import pytest
 import torch
@@ -96,6 +98,82 @@ def test_scales_outside_their_range_get_no_gradient():
     assert (head.log_scale.grad[:2] == 0).all() and (head.log_scale.grad[2:] != 0).all()
 
 
+class Graph:
+    """What a recorded pass of `Counted` holds on to."""
+
+
+GRAPHS: weakref.WeakSet[Graph] = weakref.WeakSet()
+
+
+class Counted(torch.autograd.Function):
+    """The identity; counts how often a decoder is passed, there and back, and which graphs are alive."""
+
+    there = back = 0
+
+    @staticmethod
+    def forward(context, value):
+        Counted.there += 1
+        context.graph = Graph()
+        GRAPHS.add(context.graph)
+        return value.clone()
+
+    @staticmethod
+    def backward(context, slope):
+        Counted.back += 1
+        return slope
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "back"),
+    [
+        *[(name, 1, 1) for name in ("vae", "iwae", "dreg", "vr_iwae")],
+        ("svi", K, K + 1),
+        ("bsvi", K, 2 * K),
+        ("bsvi_sir", K + 1, K + 1),
+    ],
+)
+def test_autograd_passes_a_decoder_no_more_often_than_it_must(name, there, back, monkeypatch):
+    """Along a path each step needs its slope before the weights are known; independent draws do not."""
+    model, x = autoencoder("bits"), images("bits")
+    decode = lambda x, z: Counted.apply(model.log_likelihood(x, z))  # noqa: E731
+    model.tape = partial(AutogradTape, decode)
+    monkeypatch.setattr(Counted, "there", 0)
+    monkeypatch.setattr(Counted, "back", 0)
+    caught(name, model).update(x, 1.0)
+    assert (Counted.there, Counted.back) == (there, back)
+
+
+@pytest.mark.parametrize(("graphs", "alive"), [(True, 3), (False, 0)])
+def test_a_sampled_index_keeps_no_graph(graphs, alive):
+    model, x = autoencoder("bits"), images("bits")
+    tape = AutogradTape(lambda x, z: Counted.apply(model.log_likelihood(x, z)), x, 3, graphs=graphs)
+    before = len(GRAPHS)
+    refine(tape, model.encode(x), K, noise(), step=STEP)
+    assert len(GRAPHS) == before + alive
+    tape.backward_at(torch.tensor([0, 1, 2, 0, 1, 2]))
+    assert gradients(model)
+
+
+@both_kinds
+def test_slopes_come_out_of_the_pass_that_learns(kind):
+    """Also where the weights of some samples all but vanish, or vanish."""
+    model, x = autoencoder(kind), images(kind)
+    z = torch.randn(K, len(x), 4, generator=noise(), dtype=torch.float64)
+    weights = torch.rand(K, len(x), generator=noise(), dtype=torch.float64)
+    weights[0], weights[1, 0] = 1e-200, 0.0
+    hand, autograd = model.tape(x, K), AutogradTape(model.log_likelihood, x, K)
+    value, slope = AutogradTape(model.log_likelihood, x, K).step(z)
+    learned = []
+    for tape in (hand, autograd):
+        model.zero_grad()
+        torch.testing.assert_close(tape.values(z), value)
+        found = tape.learn(weights)
+        torch.testing.assert_close(found[weights > 0], slope[weights > 0])
+        assert found.isfinite().all()
+        learned.append(gradients(model))
+    same(*learned)
+
+
 # --- Every method against autograd of its objective --------------------------------------------------
 
 
@@ -165,7 +243,7 @@ def plain_gradients(name: str, model, x) -> dict[str, torch.Tensor]:
 def test_a_method_ascends_its_objective(kind, by_hand, name):
     model, x = autoencoder(kind), images(kind)
     if not by_hand:
-        model.tape = lambda x, keep: AutogradTape(model.log_likelihood, x, keep)
+        model.tape = partial(AutogradTape, model.log_likelihood)
     bound = caught(name, model, **({"alpha": ALPHA} if name == "vr_iwae" else {})).update(x, 1.0)
     found = gradients(model)
     same(found, plain_gradients(name, model, x))
@@ -263,16 +341,18 @@ def test_doubly_reparameterised_gradients_agree_with_the_plain_ones_on_average(a
     """The encoder weights of DReG and VR-IWAE (warm-up included) against those of the bound they serve."""
     model = LinearGaussian()
     x = model.data(1)[:1].expand(40_000, -1)
-    draws = draw(model.tape(x, 0), model.encode(x).detach(), K, noise(), beta=beta)
+    tape = model.tape(x, K)
+    draws = draw(tape, model.encode(x).detach(), K, noise(), beta=beta)
     weights = ((1 - alpha) * draws.log_weights).softmax(0)
+    slope = tape.learn(weights)
     share = beta * (1 - alpha)
-    plain = draws.ascent(weights)
-    doubly = draws.path_ascent((1 - share) * weights + share * weights**2)
+    plain = draws.ascent(weights, slope)
+    doubly = draws.path_ascent((1 - share) * weights + share * weights**2, slope)
     difference = plain - doubly
     error = difference.std(0) / len(x) ** 0.5
     assert (difference.mean(0).abs() < 4 * error).all()
     assert (plain.mean(0).abs() > 20 * error).any()
-    single = draws.path_ascent(weights)  # the score left out and nothing put in its place
+    single = draws.path_ascent(weights, slope)  # the score left out and nothing put in its place
     assert ((plain - single).mean(0).abs() > 10 * error).any()
 
 
@@ -286,7 +366,7 @@ def test_an_update_stays_on_its_device_and_never_waits_for_it(kind, by_hand, nam
     """On the device without memory, reading a number fails, and so does mixing with another device."""
     model, x = autoencoder(kind).to("meta"), images(kind).to("meta")
     if not by_hand:
-        model.tape = lambda x, keep: AutogradTape(model.log_likelihood, x, keep)
+        model.tape = partial(AutogradTape, model.log_likelihood)
     caught(name, model).update(x, 1.0)
     assert all(p.grad.device.type == "meta" for p in model.parameters())
     with pytest.raises(RuntimeError):

@@ -42,8 +42,8 @@ class Autoencoder(nn.Module):
         """ln p(x|z) in nats, shape z.shape[:-1]; autograd can differentiate it in z and all parameters."""
         return self.likelihood.log_prob(x, self.decoder(z))
 
-    def tape(self, x: Tensor, keep: int) -> LayerTape:
-        """The same likelihood with gradients by hand, several times as fast; see `tape`."""
+    def tape(self, x: Tensor, keep: int, *, graphs: bool = True) -> LayerTape:
+        """The same likelihood with gradients by hand, several times as fast; see `tape`. It has no graphs."""
         return LayerTape(self._layers(self.decoder), self.likelihood, x, keep)
 
 

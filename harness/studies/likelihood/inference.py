@@ -21,27 +21,29 @@ class Model(Protocol):
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """ln p(x|z) in nats, (..., B)."""
 
-    def tape(self, x: Tensor, keep: int) -> Tape:
-        """The same with gradients, see `harness.studies.likelihood.tape`."""
+    def tape(self, x: Tensor, keep: int, *, graphs: bool = True) -> Tape:
+        """The same with gradients, see `harness.studies.likelihood.tape`.
+
+        `graphs=False` says that `backward_at` alone will learn: a decoder may then keep less.
+        """
 
 
 class Draws(NamedTuple):
-    """k independent draws z (k, B, d) = q's mean + scale · noise, with ln w (k, B) and d ln p(x|z)/dz."""
+    """k independent draws z (k, B, d) = q's mean + scale · noise, with ln w (k, B)."""
 
     q: Gaussian
     z: Tensor
     noise: Tensor
-    slope: Tensor
     beta: Tensor
     log_weights: Tensor
 
-    def ascent(self, weights: Tensor) -> Tensor:
-        """sum over i of weights (k, B) · d ln w_i / dλ: (B, 2d)."""
-        return mix(weights, self.q.total_derivative(self.slope, self.z, self.beta))
+    def ascent(self, weights: Tensor, slope: Tensor) -> Tensor:
+        """sum over i of weights (k, B) · d ln w_i / dλ: (B, 2d), given d ln p(x|z)/dz (k, B, d)."""
+        return mix(weights, self.q.total_derivative(slope, self.z, self.beta))
 
-    def path_ascent(self, weights: Tensor) -> Tensor:
+    def path_ascent(self, weights: Tensor, slope: Tensor) -> Tensor:
         """The same with the derivative through z alone."""
-        return mix(weights, self.q.path_derivative(self.slope, self.z, self.noise, self.beta))
+        return mix(weights, self.q.path_derivative(slope, self.z, self.noise, self.beta))
 
 
 def mix(weights: Tensor, values: Tensor) -> Tensor:
@@ -62,8 +64,8 @@ def draw(tape: Tape, q: Gaussian, k: int, generator: torch.Generator, *, beta: f
     q = q.detach()
     noise = q.noise(generator, k)
     z = q.sample(noise)
-    value, slope = tape.step(z)
-    return Draws(q, z, noise, slope, slope.new_tensor(beta), value + beta * q.log_ratio(z, noise))
+    value = tape.values(z)
+    return Draws(q, z, noise, value.new_tensor(beta), value + beta * q.log_ratio(z, noise))
 
 
 @torch.no_grad()

@@ -78,9 +78,9 @@ class PixelCNN(nn.Module):
         outputs = self.decode(images, z.flatten(0, -2))
         return self.likelihood.log_prob(images, outputs.flatten(2).squeeze(1)).view(z.shape[:-1])
 
-    def tape(self, x: Tensor, keep: int) -> AutogradTape:
+    def tape(self, x: Tensor, keep: int, *, graphs: bool = True) -> AutogradTape:
         """Values and slopes of the likelihood; see `harness.studies.likelihood.tape`."""
-        return AutogradTape(self.log_likelihood, x, keep)
+        return AutogradTape(self.log_likelihood, x, keep, graphs=graphs)
 
 
 class GatedConvolution(nn.Module):

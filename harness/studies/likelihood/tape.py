@@ -1,12 +1,18 @@
 """Values and gradients of a decoder without paying for what a method does not use.
 
 Inference needs ln p(x|z) and its slope in z, many times over; learning needs the gradient in the
-decoder's parameters, for the few samples or weights that the method chooses at the end. A tape gives both:
+decoder's parameters, for the few samples or weights that the method chooses at the end. A tape gives both.
+Along a path, where the next sample needs the slope at this one:
 
     tape = model.tape(x, keep)       x (B, D); learning may use the last `keep` samples of each datum
     value, slope = tape.step(z)      ln p(x|z), d ln p(x|z) / dz for one sample (B, d) or all (keep, B, d)
     tape.backward(weights)           learn from all kept samples, with weights (keep, B)
     tape.backward_at(index)          learn from one kept sample of each datum, index (B,)
+
+and for independent samples, where the weights are known before any slope is wanted:
+
+    value = tape.values(z)           ln p(x|z) for all (keep, B, d)
+    slope = tape.learn(weights)      as `backward`, and the slopes (keep, B, d) out of the same pass
 
 `LayerTape` does so by hand for a stack of tanh layers; `AutogradTape` does it for any decoder.
 """
@@ -34,6 +40,15 @@ class Tape(Protocol):
 
     def backward_at(self, index: Tensor) -> None:
         """The same with weight 1 on sample index[b] of datum b and 0 on the others."""
+
+    def values(self, z: Tensor) -> Tensor:
+        """ln p(x|z) (keep, B) for all kept samples at once (keep, B, d); it has no graph."""
+
+    def learn(self, weights: Tensor) -> Tensor:
+        """As `backward`, after `values`; returns d ln p(x|z) / dz (keep, B, d).
+
+        Where a weight is 0 it may be any finite number: whoever uses it weighs it by nothing there.
+        """
 
 
 class LayerTape:
@@ -92,6 +107,14 @@ class LayerTape:
     def backward(self, weights: Tensor) -> None:
         self._learn(self.all, weights)
 
+    def values(self, z: Tensor) -> Tensor:
+        value, self.slope = self.step(z)
+        return value
+
+    def learn(self, weights: Tensor) -> Tensor:
+        self.backward(weights)
+        return self.slope
+
     @torch.no_grad()
     def backward_at(self, index: Tensor) -> None:
         rows = index * self.batch + torch.arange(self.batch, device=index.device)
@@ -131,30 +154,45 @@ class Slot(NamedTuple):
 class AutogradTape:
     """The tape of any decoder: `log_likelihood(x, z)` is (n, B) for x (B, ...) and z (n, B, d).
 
-    The graphs of the kept samples stay in memory, so that `backward` decodes nothing again.
-    `backward_at` decodes the chosen samples once more and needs no graph: it works with keep = 0, too.
+    The graphs of the kept samples stay in memory, so that `backward` decodes nothing again. With
+    `graphs=False` none does: `backward_at` decodes the chosen samples once more, and nothing else can follow.
     """
 
-    def __init__(self, log_likelihood: Callable[[Tensor, Tensor], Tensor], x: Tensor, keep: int) -> None:
+    def __init__(
+        self, log_likelihood: Callable[[Tensor, Tensor], Tensor], x: Tensor, keep: int, *, graphs: bool = True
+    ) -> None:
         self.log_likelihood = log_likelihood
-        self.x, self.keep = x, keep
-        self.z: list[Tensor] = []
-        self.values: deque[Tensor] = deque(maxlen=keep)
+        self.x, self.graphs = x, graphs and keep > 0
+        self.samples: deque[Tensor] = deque(maxlen=keep)
+        self.kept: deque[Tensor] = deque(maxlen=keep if graphs else 0)
 
     def step(self, z: Tensor) -> tuple[Tensor, Tensor]:
         z = z.detach().requires_grad_()
         with torch.enable_grad():
             value = self.log_likelihood(self.x, z.reshape(-1, *z.shape[-2:]))
-            (slope,) = torch.autograd.grad(value.sum(), z, retain_graph=self.keep > 0)
-            self.values.extend(value.unbind())
-        self.z += z.detach().reshape(-1, *z.shape[-2:]).unbind()
+            (slope,) = torch.autograd.grad(value.sum(), z, retain_graph=self.graphs)
+            self.kept.extend(value.unbind())
+        self.samples.extend(z.detach().reshape(-1, *z.shape[-2:]).unbind())
         return value.detach().reshape(z.shape[:-1]), slope
 
     def backward(self, weights: Tensor) -> None:
-        (-(weights * torch.stack(list(self.values))).sum(0).mean()).backward()
+        (-(weights * torch.stack(list(self.kept))).sum(0).mean()).backward()
+
+    def values(self, z: Tensor) -> Tensor:
+        self.leaf = z.detach().requires_grad_()
+        with torch.set_grad_enabled(self.graphs):
+            value = self.log_likelihood(self.x, self.leaf)
+            self.kept.extend(value.unbind())
+        return value.detach()
+
+    def learn(self, weights: Tensor) -> Tensor:
+        self.backward(weights)
+        assert self.leaf.grad is not None
+        share = (weights / -len(self.x)).unsqueeze(-1)
+        return torch.where(share != 0, self.leaf.grad / share, 0)
 
     def backward_at(self, index: Tensor) -> None:
         rows = torch.arange(len(index), device=index.device)
-        z = torch.stack(self.z)[index, rows]
+        z = torch.stack(list(self.samples))[index, rows]
         with torch.enable_grad():
             (-self.log_likelihood(self.x, z[None])[0].mean()).backward()
