@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -200,3 +201,16 @@ def show_table(name: str, results: Path, form: str) -> str:
     made = table.make(table.load(TABLES / f"{name}.yaml"), rows.stored(results))
     write: Callable[[render.Table], str] = getattr(render, f"to_{form}")
     return write(made)
+
+
+def draw_figure(name: str, rows: Sequence[Row], registry: Registry, form: str) -> tuple[bytes, list[str]]:
+    """A declared figure over these rows, as svg, pdf or png, or its data as json; and its notes."""
+    from harness.views import curve, drawing, figure_file
+
+    made = curve.make(figure_file.load(figure_file.find(name), registry), rows)
+    if form == "json":
+        text = json.dumps(dataclasses.asdict(made), indent=1, ensure_ascii=False)
+        return text.encode() + b"\n", made.notes
+    if not made.panels:
+        raise UserError(f"{name}: nothing to draw. {' '.join(made.notes)}")
+    return drawing.draw(made, form), made.notes

@@ -1,4 +1,4 @@
-"""Verbs that read results: rows, tables, claims."""
+"""Verbs that read results: rows, tables, figures, claims."""
 
 from __future__ import annotations
 
@@ -54,6 +54,36 @@ def table(names: tuple[str, ...], results: Path, form: str, as_json: bool) -> No
 
 
 @click.command()
+@click.argument("names", nargs=-1)
+@RESULTS
+@click.option(
+    "--format", "form", type=click.Choice(["svg", "pdf", "png", "json"]), default="svg", show_default=True
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results/figures"),
+    show_default=True,
+    help="Folder to write to.",
+)
+def figure(names: tuple[str, ...], results: Path, form: str, output: Path) -> None:
+    """Draw figures by name (see suites/figures) and print their notes, or print the list of them."""
+    from harness import registry, session
+    from harness.views import figure_file
+
+    if not names:
+        return click.echo("\n".join(figure_file.names()))
+    found, made = registry.scan(), session.rows_or_frozen(results, ())
+    for name in names:
+        drawn, notes = session.draw_figure(name, made, found, form)
+        output.mkdir(parents=True, exist_ok=True)
+        path = output / f"{name}.{form}"
+        path.write_bytes(drawn)
+        click.echo("\n".join([str(path), *(f"  {note}" for note in notes)]))
+    return None
+
+
+@click.command()
 @click.argument("name", metavar="[SUITE|STUDY]", required=False)
 @METHODS
 @RESULTS
@@ -103,4 +133,4 @@ def claims(
     sys.exit(1 if turned else 0)
 
 
-VERBS = (rows, table, claims)
+VERBS = (rows, table, figure, claims)

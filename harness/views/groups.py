@@ -7,18 +7,23 @@ settings differ never share a group.
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from harness import stats
 from harness.errors import UserError
-from harness.key import canonical
+from harness.key import canonical, digest
 from harness.row import Row
 
 Scalar = str | int | float | bool | None
 Where = Mapping[str, Scalar | list[Scalar]]
+
+MAX_REASONS = 3
+"""How many different reasons for missing results are told below a view."""
 
 
 @dataclass
@@ -128,12 +133,46 @@ def labels(groups: Sequence[Group], rows: Sequence[str], show: Sequence[str]) ->
     made = {}
     for group in groups:
         kin = [other for other in mine if all(other.settings.get(n) == group.settings.get(n) for n in rows)]
-        names = telling | _differing(kin) if group.ours else group.settings.keys() - constant
+        names = telling | differing(kin) if group.ours else group.settings.keys() - constant
         shown = sorted((names & group.settings.keys()) - {"method", *rows, *show})
         text = ", ".join(f"{name}={spell(group.settings[name])}" for name in shown)
         method = group.settings["method"]
         made[group.key] = f"{method} ({text})" if text else method
     return made
+
+
+def summary(kind: str, values: Sequence[float]) -> dict[str, float | None]:
+    """Finite values over seeds as mean (""), low, high and n: 95 % t-interval; of speeds median and range."""
+    if kind == "speed":
+        return {"": statistics.median(values), "low": min(values), "high": max(values), "n": len(values)}
+    interval = stats.t_interval(values)
+    return {"": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+
+
+def constants(groups: Iterable[Group], shown: Iterable[str]) -> str:
+    """The settings that all groups of ours share and that are not shown elsewhere, as text."""
+    shared = shared_settings(group for group in groups if group.ours)
+    same = {name: values[0] for name, values in shared.items() if len(values) == 1}
+    return ", ".join(f"{name}={spell(value)}" for name, value in same.items() if name not in {*shown})
+
+
+def reasons(groups: Iterable[Group]) -> Iterable[str]:
+    """Why cells have no result, the most frequent reasons first."""
+    counts = Counter(reason for group in groups for reason in group.reasons)
+    for reason, count in counts.most_common(MAX_REASONS):
+        yield f"{reason}{f' ({count} cells)' if count > 1 else ''}."
+    if len(counts) > MAX_REASONS:
+        yield f"Cells without a result have {len(counts) - MAX_REASONS} more reasons; see harness rows."
+
+
+def origins(groups: Sequence[Group]) -> str:
+    """Which suites' cells a view is made of: how many, and a digest of their keys."""
+    keys = sorted({key for group in groups for key in group.cells} - {""})
+    suites = sorted({suite for group in groups for suite in group.suites})
+    if not keys:
+        return f"Shows frozen values of {', '.join(suites)}." if suites else "Shows no cell of ours."
+    many = f"{len(keys)} cell{'s' * (len(keys) > 1)}"
+    return f"Shows {many} of {', '.join(suites)} (cells {digest(keys)[:10]})."
 
 
 def spell(value: Any) -> str:
@@ -146,7 +185,8 @@ def _standing_in(group: Group, stand_ins: Mapping[str, str]) -> dict[str, Any]:
     return {**group.settings, "dataset": stand_ins[dataset]} if dataset in stand_ins else group.settings
 
 
-def _differing(groups: Sequence[Group]) -> set[str]:
+def differing(groups: Sequence[Group]) -> set[str]:
+    """The settings on which these groups do not agree, be it that only some have them."""
     names = {name for group in groups for name in group.settings}
     return {name for name in names if len(_distinct(group.settings.get(name) for group in groups)) > 1}
 

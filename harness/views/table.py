@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness import stats
-from harness.key import digest
 from harness.published import printed
 from harness.row import Row
 from harness.views import groups as grouping
@@ -26,9 +24,6 @@ __all__ = ["Column", "TableSpec", "load", "make"]
 
 DECIMALS = {"nats": 2, "%": 1, "dB": 2}
 """Decimals by unit; any other column shows three significant digits of its smallest value."""
-
-MAX_REASONS = 3
-"""How many different reasons for missing results are told below a table."""
 
 ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
 Mark = Literal["", "unbeaten", "untested"]
@@ -74,17 +69,7 @@ def make(spec: TableSpec, rows: Iterable[Row]) -> Table:
             columns.append([_published_cell(group, column) for group in groups])
             columns.append([_verdict(view, group, column) for group in groups])
     body = [list(cells) for cells in zip(*columns, strict=True)]
-    return Table(spec.title, heads, body, [*_footnotes(view, rows, beside), _shown(groups)])
-
-
-def _shown(groups: Sequence[Group]) -> str:
-    """Which suites' cells the table is made of: how many, and a digest of their keys."""
-    keys = sorted({key for group in groups for key in group.cells})
-    suites = sorted({suite for group in groups for suite in group.suites})
-    if not keys:
-        return "Shows no cell of ours."
-    many = f"{len(keys)} cell{'s' * (len(keys) > 1)}"
-    return f"Shows {many} of {', '.join(suites)} (cells {digest(keys)[:10]})."
+    return Table(spec.title, heads, body, [*_footnotes(view, rows, beside), grouping.origins(groups)])
 
 
 def _metrics(spec: TableSpec, rows: Sequence[Row]) -> dict[str, Row]:
@@ -172,15 +157,12 @@ def _metric_cell(view: _View, group: Group, metric: str) -> TableCell:
     if not values:
         return TableCell(_why_empty(group, metric))
     places, n = view.decimals[metric], len(values)
-    numbers: dict[str, float | None]
+    numbers = grouping.summary(view.kind(metric), values)
+    text, low, high = f"{numbers['']:.{places}f}", numbers["low"], numbers["high"]
     if view.kind(metric) == "speed":
-        centre, low, high = statistics.median(values), min(values), max(values)
-        text = f"{centre:.{places}f}" + (f" ({low:.{places}f}–{high:.{places}f})" if n > 1 else "")
-        numbers = {"": centre, "low": low, "high": high, "n": n}
-    else:
-        interval = stats.t_interval(values)
-        text = f"{interval.mean:.{places}f}{_half_width(interval.half_width, places)}"
-        numbers = {"": interval.mean, "low": interval.low, "high": interval.high, "n": n}
+        text += f" ({low:.{places}f}–{high:.{places}f})" if n > 1 else ""
+    elif low is not None and high is not None:
+        text += _half_width((high - low) / 2, places)
     mark = view.marks.get(group.key, "") if metric == view.spec.headline else ""
     return TableCell(text + _of_how_many(group, metric, n), numbers, mark)
 
@@ -195,9 +177,7 @@ def _why_empty(group: Group, metric: str) -> str:
     return " or ".join(sorted(set(group.statuses.values())))
 
 
-def _half_width(half_width: float | None, places: int) -> str:
-    if half_width is None:
-        return ""
+def _half_width(half_width: float, places: int) -> str:
     if 0 < half_width < 0.5 * 10**-places:
         return f" ± <{10**-places:.{places}f}"
     return f" ± {half_width:.{places}f}" if half_width else " ± 0"
@@ -269,22 +249,14 @@ def _notes_on_settings(view: _View, rows: Sequence[Row]) -> Iterable[str]:
     """What all rows share, what `where` asks for in vain, and why cells have no result."""
     ours = [group for group in view.groups if group.ours]
     shown = {*view.spec.rows, *view.spec.show}
-    same = [
-        f"{name}={spell(values[0])}"
-        for name, values in grouping.shared_settings(ours).items()
-        if len(values) == 1 and name not in shown
-    ]
+    same = grouping.constants(ours, shown)
     if same:
-        yield f"In all our rows: {', '.join(same)}."
+        yield f"In all our rows: {same}."
     known = {n for row in rows if row.origin == "measured" for n in row.settings}
     for name in view.spec.where:
         if known and name not in known:
             yield f"No row has the setting {name!r}, which the table's where asks for."
-    reasons = [reason for group in view.groups for reason in group.reasons]
-    for reason, count in Counter(reasons).most_common(MAX_REASONS):
-        yield f"{reason}{f' ({count} cells)' if count > 1 else ''}."
-    if len(set(reasons)) > MAX_REASONS:
-        yield f"Cells without a result have {len(set(reasons)) - MAX_REASONS} more reasons; see harness rows."
+    yield from grouping.reasons(view.groups)
 
 
 def _interval_notes(view: _View) -> Iterable[str]:
