@@ -157,6 +157,7 @@ def test_coding_scores_on_a_gpu(run, room, name):
         ("methods", "cyclegan_guess"),
         ("methods", "cyclegan_noise_guess"),
         ("methods", "cyclegan_rounded"),
+        ("methods", "stegogan"),
         ("methods", "cut"),
         ("baselines", "gan_only"),
         ("baselines", "pix2pix"),

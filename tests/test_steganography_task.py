@@ -30,6 +30,7 @@ METHODS = [
     ("methods", "cyclegan_guess", {}),
     ("methods", "cyclegan_noise_guess", {}),
     ("methods", "cyclegan_rounded", {}),
+    ("methods", "stegogan", {}),
     ("methods", "cut", {"patches": 8, "decoder_steps": 2}),
     ("baselines", "gan_only", {"decoder_steps": 2}),
     ("baselines", "pix2pix", {}),
@@ -178,6 +179,35 @@ def test_rounded_translations_have_the_levels_and_pass_the_gradient():
     assert values == {-1.0, -0.5, 0.0, 0.5, 1.0}
     made.sum().backward()
     assert torch.equal(y.grad, torch.ones(101))
+
+
+def test_a_mask_takes_from_features_what_it_says(tmp_path):
+    """At 0 F is whole, at 1 nothing of x is left of it, and channels are masked one by one."""
+    problem, _ = started(tmp_path)
+    whole, _ = problem.generators()
+    arrays = networks.packed(*problem.generators()) | {"mask.of.weight": torch.zeros(8, 8, 1, 1)}
+    features = networks.split(whole)[0](problem.test.x)
+    for bias, share in ((-40.0, 0.0), (40.0, 1.0)):
+        f, _ = problem.unpack(arrays | {"mask.of.bias": torch.full((8,), bias)})
+        expected = networks.split(whole)[1]((1 - share) * features)
+        torch.testing.assert_close(f(problem.test.x), expected.detach())
+    mask = networks.Masked(8)
+    mask.of.bias.data[3] = 40.0
+    assert torch.equal(mask(features)[:, 3], torch.zeros_like(features[:, 3]))
+    torch.testing.assert_close(mask(features)[:, 4], features[:, 4] / 2)
+
+
+def test_features_are_masked_behind_a_block(tmp_path):
+    with pytest.raises(UserError, match="blocks"):
+        fitted(*started(tmp_path, blocks=0), "methods", "stegogan")
+
+
+@pytest.mark.parametrize("name", ["sparsity", "consistency", "noise", "cycle"])
+def test_every_term_of_stegogan_changes_what_is_learned(tmp_path, name):
+    plainly, changed = (
+        fitted(*started(tmp_path), "methods", "stegogan", **given) for given in ({}, {name: 0.0})
+    )
+    assert any(not torch.equal(plainly[key], changed[key]) for key in plainly)
 
 
 def test_a_pool_gives_the_new_until_it_is_full_and_then_half_old_ones():

@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from harness.errors import UserError
+
 STANDARD_DEVIATION = 0.02
 """Of all first weights; first biases are 0."""
 
@@ -36,6 +38,23 @@ class Rounded(nn.Module):
         return y + (rounded - y.detach())
 
 
+class Masked(nn.Module):
+    """(1 − M) z of features z (N, C, h, w), the mask M = σ(1 × 1 convolution of z) (Wu et al., CVPR 2024)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.of = nn.Conv2d(channels, channels, 1)
+        for value in self.of.parameters():
+            nn.init.zeros_(value)
+
+    def share(self, z: Tensor) -> Tensor:
+        """M(z), the share of each feature that a translation goes without."""
+        return torch.sigmoid(self.of(z))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return (1 - self.share(z)) * z
+
+
 @dataclass(frozen=True)
 class Architecture:
     """How generators and critics are built.
@@ -49,6 +68,11 @@ class Architecture:
     width: int = 32
     blocks: int = 3
 
+    @property
+    def features(self) -> int:
+        """Channels of the residual blocks."""
+        return self.width if self.kind == "small" else 4 * self.width
+
     def generator(self, channels: int, made: int, random: torch.Generator | None = None) -> nn.Sequential:
         """A network (N, channels, H, W) → (N, made, H, W) in (−1, 1)."""
         build = _small_generator if self.kind == "small" else _published_generator
@@ -58,6 +82,15 @@ class Architecture:
         """A network (N, channels, H, W) → (N, 1, h, w): how real each patch looks."""
         build = _small_critic if self.kind == "small" else _published_critic
         return drawn(nn.Sequential(*build(channels, self.width)), random)
+
+
+def split(generator: nn.Sequential) -> tuple[nn.Sequential, nn.Sequential]:
+    """A generator as two, the first up to its first residual block. Raises `UserError` if it has none."""
+    blocks = [place for place, layer in enumerate(generator) if isinstance(layer, Residual)]
+    if not blocks:
+        raise UserError("blocks: at least 1 is needed, after which features are masked")
+    layers, cut = list(generator), blocks[0] + 1
+    return nn.Sequential(*layers[:cut]), nn.Sequential(*layers[cut:])
 
 
 def drawn(network: nn.Sequential, random: torch.Generator | None) -> nn.Sequential:
@@ -127,23 +160,31 @@ def packed(f: nn.Module, g: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def unpacked(arrays: dict[str, Tensor], side: Literal["F", "G"], network: nn.Module) -> nn.Module:
+def unpacked(arrays: dict[str, Tensor], side: Literal["F", "G"], generator: nn.Sequential) -> nn.Module:
     """F or G of a method's arrays, ready for use: no gradient reaches its weights.
 
-    `network` has the architecture; where there is "F.matrix" (C_out, C_in) instead of weights, every pixel is
-    multiplied by it. With "levels", F's pixels are rounded to so many values.
+    `generator` has the architecture; where there is "F.matrix" (C_out, C_in) instead of weights, every pixel
+    is multiplied by it. With "levels", F's pixels are rounded to so many values; with "mask.…", its features
+    are `Masked`.
     """
+    network: nn.Module = generator
     if (matrix := arrays.get(f"{side}.matrix")) is not None:
         network = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1, bias=False)
         network.weight.data = matrix[:, :, None, None].float()
     else:
-        start = f"{side}."
-        network.load_state_dict(
-            {name.removeprefix(start): value for name, value in arrays.items() if name.startswith(start)}
-        )
+        generator.load_state_dict(_named(arrays, f"{side}."))
+    if side == "F" and (mask := _named(arrays, "mask.")):
+        masked = Masked(len(mask["of.bias"]))
+        masked.load_state_dict(mask)
+        before, after = split(generator)
+        network = nn.Sequential(before, masked, after)
     if side == "F" and "levels" in arrays:
         network = nn.Sequential(network, Rounded(int(arrays["levels"])))
     return network.eval().requires_grad_(False)
+
+
+def _named(arrays: dict[str, Tensor], start: str) -> dict[str, Tensor]:
+    return {name.removeprefix(start): value for name, value in arrays.items() if name.startswith(start)}
 
 
 @torch.no_grad()

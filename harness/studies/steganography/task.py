@@ -3,7 +3,7 @@
 CycleGAN, a master of steganography (Chu, Zhmoginov and Sandler, 2017, 1712.02950). A method returns the
 weights of its generators F: X → Y and G: Y → X under the names "F.…" and "G.…" (`Problem.pack`); or
 "F.matrix" (C_y, 3) and "G.matrix" (3, C_y), by which every pixel is multiplied. With "levels" (a number), the
-pixels of F(x) are rounded to so many values.
+pixels of F(x) are rounded to so many values; with "mask.…" F's features are masked (`networks.Masked`).
 """
 
 from __future__ import annotations
