@@ -1,7 +1,7 @@
-"""Has quality changed? `freeze` keeps today's values by seed, `compare` judges later ones against them.
+"""Has quality changed? Judges values by seed against earlier ones: pairs, holes, verdicts, their table.
 
-Pairs share task, settings, seed and metric. Wall-clock speed is neither frozen nor compared: the same code
-an hour later would fail. `harness bench` is for that.
+Pairs share task, settings, seed and metric. A parameter at its default is as good as not there, so that a new
+one unmatches nothing. What the numbers can tell is said in `harness.gates`.
 """
 
 from __future__ import annotations
@@ -9,59 +9,35 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from harness import stats
-from harness.errors import UserError
+from harness import gates, stats
+from harness.authoring import Metric
+from harness.frozen import Frozen, Place, Setting
+from harness.gates import Judgement
 from harness.key import canonical
-from harness.row import Row
-from harness.store import write_file
+from harness.registry import Registry
 from harness.views import groups as grouping
 from harness.views.groups import Group
 from harness.views.render import Head, Table, TableCell
 
-FORMAT = 1
-FAR = 10.0
-"""Without an interval, a change is judged if it exceeds this many tolerances on every seed."""
+ORDER = ("regressed", "failed", "missing", "not finite", "inconclusive", "improved", "ok")
+HOLES = {"failed", "missing", "not finite"}
+SEEDS = (3, 5, 10, 20, 50, 100)
+SHOWN = 60
+"""Rows of a table for people, so that it fits into a comment on a pull request."""
 
 NOTE = (
-    "now − then: mean over n seeds and, from three seeds, the 95 % t-interval of the differences seed by "
-    "seed; judged against the tolerance of the metric."
+    "now − then: mean over n seeds, and its interval, which holds with 95 % for all that changed at once; "
+    "noise is that of the frozen seeds. detectable: the loss that would have been found in 95 % of cases."
 )
-
-Outcome = Literal["regressed", "inconclusive", "unmatched", "improved", "ok"]
-Place = tuple[str, str, str]  # task, settings as canonical text, metric
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """A reference: values by seed of each (task, settings as canonical text, metric), and their origin."""
-
-    suite: str
-    device: str
-    versions: dict[str, str]
-    values: dict[Place, dict[int, float]]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """An outcome over `n` paired values. `change` is the mean of now − then, in the metric's unit; `low` and
-    `high` bound it with 95 % confidence and are None below three pairs."""
-
-    outcome: Outcome
-    n: int
-    change: float | None = None
-    low: float | None = None
-    high: float | None = None
-    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judgement on one metric under one setting; `metric` is "" where cells failed outright."""
+    """The judgement on one metric under one setting; `metric` is "" where cells have no result at all."""
 
     task: str
     settings: dict[str, Any]
@@ -70,143 +46,183 @@ class Verdict:
     tolerance: float | None = None
 
 
-def freeze(rows: Sequence[Row], path: Path, *, suite: str, device: str, versions: Mapping[str, str]) -> int:
-    """Write the values of all cells, by seed, as canonical JSON with one cell a line; returns how many.
+Only = Mapping[str, Sequence[str]]
 
-    Kept are metrics of kind quality and size that have a direction; skipped cells are left out. Raises
-    `UserError` if cells failed or are missing: a reference with holes would pass what it never saw.
+
+def compare(then: Frozen, now: Frozen, registry: Registry, only: Only | None = None) -> list[Verdict]:
+    """A verdict on every value of `then`, and on every setting whose cells are gone or failed, worst first.
+
+    What is new is not judged. Directions, tolerances and defaults are those of `registry`. `only` keeps some
+    tasks, methods, data sets and seeds, as for a plan; the other frozen seeds still tell the noise.
     """
-    groups, judged = _measured(rows)
-    states = Counter(status for group in _all(groups) for status in group.statuses.values())
-    holes = states.keys() - {"ok", "skipped"}
-    if holes:
-        counts = ", ".join(f"{states[status]} {status}" for status in sorted(holes))
-        raise UserError(f"cells without a result cannot be frozen ({counts}); run the suite until all are ok")
-    cells = [cell for task in groups for group in groups[task] for cell in _cells(task, group, judged)]
-    if not cells:
-        raise UserError("there is nothing to freeze: no cell has a quality or size metric")
-    head = canonical({"format": FORMAT, "suite": suite, "device": device, "versions": dict(versions)})
-    cells.sort(key=lambda cell: canonical([cell["task"], cell["settings"], cell["seed"]]))
-    body = ",\n".join(map(canonical, cells))
-    write_file(path, f'{head[:-1]},"cells":[\n{body}\n]}}\n'.encode())
-    return len(cells)
-
-
-def _cells(task: str, group: Group, judged: Mapping[tuple[str, str], Row]) -> Iterable[dict[str, Any]]:
-    for seed in group.statuses:
-        found = {
-            metric: by_seed[seed]
-            for metric, by_seed in group.values.items()
-            if seed in by_seed and (task, metric) in judged
-        }
-        if found:
-            # JSON has no word for values that are not finite, so they are text: "nan", "inf", "-inf".
-            texts = {metric: value if math.isfinite(value) else str(value) for metric, value in found.items()}
-            yield {"task": task, "settings": group.settings, "seed": seed, "metrics": texts}
-
-
-def thaw(path: Path) -> Frozen:
-    """Read what `freeze` wrote. Raises `UserError` for any other file."""
-    try:
-        read = json.loads(path.read_bytes())
-        if read["format"] != FORMAT:
-            raise UserError(f"{path}: frozen in format {read['format']}, not {FORMAT}; freeze it again")
-        values: dict[Place, dict[int, float]] = {}
-        for cell in read["cells"]:
-            for metric, value in cell["metrics"].items():
-                place = (cell["task"], canonical(cell["settings"]), metric)
-                values.setdefault(place, {})[int(cell["seed"])] = float(value)
-        return Frozen(read["suite"], read["device"], dict(read["versions"]), values)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(f"{path}: not a file of frozen results; harness freeze makes one") from None
-
-
-def compare(frozen: Frozen, rows: Sequence[Row]) -> list[Verdict]:
-    """A verdict on every frozen metric and on every setting whose cells failed, the worst first.
-
-    What is frozen but not measured now is "unmatched"; what is new is not judged. Directions and tolerances
-    are today's.
-    """
-    groups, judged = _measured(rows)
-    now = {
-        (task, group.key, metric): values
-        for task in groups
-        for group in groups[task]
-        for metric, values in group.values.items()
-    }
-    verdicts = [verdict for task in groups for group in groups[task] for verdict in _failures(task, group)]
-    for (task, settings, metric), then in frozen.values.items():
-        record = judged.get((task, metric))
-        if record is None or not then.keys() & now.get((task, settings, metric), {}).keys():
-            missing = Judgement("unmatched", 0, reason="not measured now")
-            verdicts.append(Verdict(task, json.loads(settings), metric, missing))
-            continue
-        judgement = judge(then, now[task, settings, metric], record.direction, record.tolerance)
-        verdicts.append(Verdict(task, json.loads(settings), metric, judgement, record.tolerance))
+    only = only or {}
+    here = {_telling(setting, registry): setting for setting in now.statuses}
+    twins = {each: here.get(_telling(each, registry), each) for each in then.statuses if _wanted(each, only)}
+    verdicts = [hole for each in now.statuses if _wanted(each, only) for hole in _failed(each, now, only)]
+    verdicts += [hole for each, twin in twins.items() for hole in _gone(each, twin, then, now, only)]
+    gains: dict[Place, list[float]] = {}
+    for place in then.values:
+        if place[:2] in twins:
+            holes, gains[place] = _pair(place, (*twins[place[:2]], place[2]), then, now, registry, only)
+            verdicts += holes
+    family = sum(any(found) for found in gains.values())
+    for place, found in gains.items():
+        if found and (metric := _metric(place, registry)):
+            frozen = [value for value in then.values[place].values() if math.isfinite(value)]
+            judgement = gates.judge(found, frozen, metric.tolerance, family, metric.direction)
+            verdicts.append(_verdict(place, judgement, metric.tolerance))
     return sorted(verdicts, key=_worst_first)
 
 
-def judge(then: Mapping[int, float], now: Mapping[int, float], direction: str, tolerance: float) -> Judgement:
-    """The judgement on values by seed, over the seeds that both have (at least one).
-
-    The 95 % interval of the mean gain (the change, counted so that more is better) says:
-
-    - regressed: all of it lies below −tolerance
-    - improved: all of it lies above the tolerance
-    - ok: it does not reach below −tolerance, so there is no loss that anybody should care about
-    - inconclusive: both such a loss and none are possible
-
-    Below three seeds there is no interval. Then gains within the tolerance on every seed are ok (identical
-    values always are), gains beyond `FAR` tolerances in one direction on every seed regressed or improved,
-    for no third seed would turn them; the rest is inconclusive.
-    """
-    shared = sorted(then.keys() & now.keys())
-    sign = -1.0 if direction == "lower" else 1.0
-    gains = [_gain(then[seed], now[seed], sign) for seed in shared]
-    reason = f"{len(shared)} of {len(then)} frozen seeds" if len(shared) < len(then) else ""
-    if not all(map(math.isfinite, gains)):
-        lost = -math.inf in gains
-        reason = f"values {'became' if lost else 'were'} not finite"
-        return Judgement("regressed" if lost else "improved", len(shared), reason=reason)
-    interval = stats.t_interval(gains)
-    change = sign * interval.mean
-    if interval.low is None or interval.high is None:
-        return Judgement(_without_interval(gains, tolerance), len(shared), change, reason=reason)
-    low, high = sorted((sign * interval.low, sign * interval.high))
-    outcome = _with_interval(interval.low, interval.high, tolerance)
-    return Judgement(outcome, len(shared), change, low, high, reason)
+def _pair(
+    place: Place, twin: Place, then: Frozen, now: Frozen, registry: Registry, only: Only
+) -> tuple[list[Verdict], list[float]]:
+    """Holes of a metric where both sides have the cell, and its finite gains: how much better it is now."""
+    frozen, here, metric = then.values[place], now.values.get(twin, {}), _metric(place, registry)
+    statuses = now.statuses.get(twin[:2], {})
+    ran = [seed for seed in _seeds(frozen, only) if statuses.get(seed) == "ok"]
+    kept = [seed for seed in ran if seed in here] if metric else []
+    finite = [seed for seed in kept if math.isfinite(frozen[seed]) and math.isfinite(here[seed])]
+    holes = []
+    if absent := len(ran) - len(kept):
+        reason = "not measured any more" if metric else "not a metric with a direction any more"
+        holes.append(_verdict(place, Judgement("missing", absent, reason=reason)))
+    if odd := [seed for seed in kept if seed not in finite]:
+        when = "now" if any(not math.isfinite(here[seed]) for seed in odd) else "when frozen"
+        holes.append(_verdict(place, Judgement("not finite", len(odd), reason=f"not finite {when}")))
+    if not metric:
+        return holes, []
+    sides = [here[seed] for seed in finite], [frozen[seed] for seed in finite]
+    sign = -1.0 if metric.direction == "lower" else 1.0
+    return holes, [sign * change for change in stats.differences(*sides)]
 
 
-def exit_code(verdicts: Iterable[Verdict]) -> int:
-    """0: nothing is worse. 1: something regressed or failed. 2: nothing in common. 3: some cannot be told."""
+def _failed(setting: Setting, now: Frozen, only: Only) -> Iterator[Verdict]:
+    """A verdict where cells ended without a result, whether anything was frozen of them or not."""
+    statuses = now.statuses[setting]
+    counts = Counter(statuses[seed] for seed in _seeds(statuses, only))
+    for status in ("ok", "skipped", "missing"):
+        del counts[status]
+    if counts:
+        reason = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        yield _verdict((*setting, ""), Judgement("failed", counts.total(), reason=reason))
+
+
+def _gone(setting: Setting, twin: Setting, then: Frozen, now: Frozen, only: Only) -> Iterator[Verdict]:
+    """A verdict where cells that had a result then are not there now."""
+    before, here = then.statuses[setting], now.statuses.get(twin, {})
+    had = [seed for seed in _seeds(before, only) if before[seed] == "ok"]
+    gone = sorted(seed for seed in had if here.get(seed, "missing") in ("missing", "skipped"))
+    if gone:
+        reason = f"{len(gone)} of {len(had)} seeds: {', '.join(map(str, gone))}"
+        yield _verdict((*setting, ""), Judgement("missing", len(gone), reason=reason))
+
+
+def _telling(setting: Setting, registry: Registry) -> Setting:
+    """A setting without the parameters that are at their default."""
+    task, given = setting[0], json.loads(setting[1])
+    known = dict(registry.tasks[task].parameters) if task in registry.tasks else {}
+    if method := registry.methods.get((task, given.get("method", ""))):
+        known |= method.parameters
+    plain = {name for name, word in known.items() if not word.required and name in given}
+    plain = {name for name in plain if canonical(known[name].default) == canonical(given[name])}
+    return task, canonical({name: value for name, value in given.items() if name not in plain})
+
+
+def _wanted(setting: Setting, only: Only) -> bool:
+    given = json.loads(setting[1])
+    shown = {"task": setting[0], "method": given.get("method"), "dataset": str(given.get("dataset"))}
+    return all(shown[name] in values for name, values in only.items() if name != "seed")
+
+
+def _seeds(by_seed: Mapping[int, Any], only: Only) -> list[int]:
+    return sorted(seed for seed in by_seed if str(seed) in only.get("seed", [str(seed)]))
+
+
+def _metric(place: Place, registry: Registry) -> Metric | None:
+    """A metric that is judged today; None if it is gone, or has no direction."""
+    found = registry.tasks[place[0]].metrics.get(place[2]) if place[0] in registry.tasks else None
+    return found if found and found.direction != "none" and found.kind != "speed" else None
+
+
+def _verdict(place: Place, judgement: Judgement, tolerance: float | None = None) -> Verdict:
+    return Verdict(place[0], json.loads(place[1]), place[2], judgement, tolerance)
+
+
+def power(found: Frozen, registry: Registry) -> list[str]:
+    """What comparisons with this reference can find, should everything change, as sentences."""
+    metrics = {place: metric for place in found.values if (metric := _metric(place, registry))}
+    noise = {place: gates.spread(list(found.values[place].values())) for place in metrics}
+    counts = Counter("lone" if each is None else "noisy" if each else "steady" for each in noise.values())
+    needed = [
+        gates.seeds_needed(each, metrics[place].tolerance, counts["noisy"]) or math.inf
+        for place, each in noise.items()
+        if each
+    ]
+    shares = ", ".join(f"{sum(count <= n for count in needed)} with {n} seeds" for n in SEEDS)
+    told = {
+        "noisy": f"a loss of twice the tolerance is found, in 95 % of cases, in {shares}",
+        "steady": "the same for all seeds; a loss beyond the tolerance is found",
+        "lone": "of one seed, which does not tell their noise; no loss is certain",
+    }
+    return [f"{counts[kind]} of {len(noise)} values: {text}" for kind, text in told.items() if counts[kind]]
+
+
+def exit_code(verdicts: Iterable[Verdict], *, allow_missing: bool = False) -> int:
+    """0: nothing is worse. 1: something regressed, or has no result and that is not allowed. 2: nothing was
+    judged. 3: some cannot be told."""
     outcomes = {verdict.judgement.outcome for verdict in verdicts}
-    if "regressed" in outcomes:
-        return 1
-    if outcomes <= {"unmatched"}:
+    if outcomes <= {"missing"}:
         return 2
-    return 3 if outcomes & {"inconclusive", "unmatched"} else 0
+    if "regressed" in outcomes or (outcomes & HOLES and not allow_missing):
+        return 1
+    if outcomes <= HOLES:
+        return 2
+    return 3 if "inconclusive" in outcomes else 0
 
 
-def as_table(verdicts: Sequence[Verdict], title: str = "Now against frozen", note: str = NOTE) -> Table:
-    """The verdicts for people: settings are named as far as they tell verdicts apart."""
+def origins(then: Frozen, now: Frozen) -> list[str]:
+    """A line for each way in which the devices and the software behind two sides differ."""
+    before, after = ({"device": side.device} | side.versions for side in (then, now))
+    return [
+        f"{name}: {before.get(name) or 'unknown'} then, {after.get(name) or 'unknown'} now"
+        for name in before | after
+        if before.get(name) != after.get(name)
+    ]
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """How many verdicts came out how, the worst first."""
+    counts: Counter[str] = Counter(verdict.judgement.outcome for verdict in verdicts)
+    return ", ".join(f"{counts[name]} {name}" for name in ORDER if counts[name]) or "nothing to compare"
+
+
+def as_table(verdicts: Sequence[Verdict], title: str | None = None, *notes: str, every: bool = True) -> Table:
+    """The verdicts for people, settings named as far as they tell verdicts apart.
+
+    Without `every`, those that are ok are left out, and of the others all but the worst.
+    """
+    shown = [each for each in verdicts if every or each.judgement.outcome != "ok"]
+    left_out = 0 if every else max(len(shown) - SHOWN, 0)
+    shown = shown[: len(shown) - left_out]
     heads = [Head(key, key) for key in ("outcome", "task", "dataset", "method", "metric")]
     heads += [Head("n", "n", "right"), Head("change", "now − then", "right")]
-    heads += [Head("tolerance", "tolerance", "right"), Head("reason", "reason")]
-    groups = {canonical(verdict.settings): Group(verdict.settings, {0: "ok"}) for verdict in verdicts}
+    heads += [Head(key, key, "right") for key in ("tolerance", "detectable")]
+    heads += [Head("reason", "reason")]
+    groups = {canonical(verdict.settings): Group(verdict.settings, {0: "ok"}) for verdict in shown}
     labels = grouping.labels(list(groups.values()), ["dataset", "method"], [])
-    rows = [_row(verdict, labels[canonical(verdict.settings)]) for verdict in verdicts]
-    return Table(title, heads, rows, [note])
+    rows = [_row(verdict, labels[canonical(verdict.settings)]) for verdict in shown]
+    more = [f"{left_out} more that are not ok: --all shows them"] if left_out else []
+    return Table(title or summary(verdicts), heads, rows, [*more, *(notes or [NOTE])])
 
 
 def _row(verdict: Verdict, label: str) -> list[TableCell]:
     judgement = verdict.judgement
-    dataset = verdict.settings.get("dataset", "–")
+    dataset = verdict.settings.get("dataset") or "–"
     texts = [judgement.outcome, verdict.task, dataset, label, verdict.metric or "–", str(judgement.n)]
-    tolerance = "–" if verdict.tolerance is None else f"{verdict.tolerance:g}"
-    last = [TableCell(tolerance), TableCell(judgement.reason or "–")]
-    return [*map(TableCell, texts), _change(judgement), *last]
+    numbers = [verdict.tolerance, judgement.detectable]
+    last = [TableCell("–" if number is None else f"{number:.3g}", {"": number}) for number in numbers]
+    return [*map(TableCell, texts), _change(judgement), *last, TableCell(judgement.reason or "–")]
 
 
 def _change(judgement: Judgement) -> TableCell:
@@ -214,68 +230,27 @@ def _change(judgement: Judgement) -> TableCell:
         return TableCell("–")
     numbers = {"": judgement.change, "low": judgement.low, "high": judgement.high}
     around = "" if judgement.low is None else f" ({judgement.low:+.3g} to {judgement.high:+.3g})"
-    exact = judgement.change == 0 and judgement.low in (0, None)
-    return TableCell("0" if exact else f"{judgement.change:+.3g}{around}", numbers)
-
-
-def _measured(rows: Sequence[Row]) -> tuple[dict[str, list[Group]], dict[tuple[str, str], Row]]:
-    """The measured groups by task, and a record of every (task, metric) that is judged."""
-    records = [row for row in rows if row.origin == "measured"]
-    tasks = sorted({record.task for record in records})
-    groups = {
-        task: grouping.measured([record for record in records if record.task == task], {}) for task in tasks
-    }
-    judged = {
-        (record.task, record.metric): record
-        for record in records
-        if record.kind in ("quality", "size") and record.direction in ("higher", "lower")
-    }
-    return groups, judged
-
-
-def _all(groups: Mapping[str, Sequence[Group]]) -> list[Group]:
-    return [group for task in groups for group in groups[task]]
-
-
-def _failures(task: str, group: Group) -> Iterable[Verdict]:
-    failed = Counter(
-        status for status in group.statuses.values() if status not in ("ok", "skipped", "missing")
-    )
-    if failed:
-        reason = ", ".join(f"{count} {status}" for status, count in sorted(failed.items()))
-        yield Verdict(task, group.settings, "", Judgement("regressed", failed.total(), reason=reason))
-
-
-def _gain(then: float, now: float, sign: float) -> float:
-    """How much better `now` is; infinite if either value is not finite and they are not the same."""
-    if then == now or (math.isnan(then) and math.isnan(now)):
-        return 0.0
-    if math.isnan(now) or math.isnan(then):
-        return -math.inf if math.isnan(now) else math.inf
-    if math.isinf(now) or math.isinf(then):
-        return sign * (now - then)
-    return sign * stats.differences([now], [then])[0]
-
-
-def _with_interval(low: float, high: float, tolerance: float) -> Outcome:
-    if high < -tolerance:
-        return "regressed"
-    if low > tolerance:
-        return "improved"
-    return "ok" if low >= -tolerance else "inconclusive"
-
-
-def _without_interval(gains: Sequence[float], tolerance: float) -> Outcome:
-    if all(abs(gain) <= tolerance for gain in gains):
-        return "ok"
-    if tolerance > 0 and all(gain < -FAR * tolerance for gain in gains):
-        return "regressed"
-    if tolerance > 0 and all(gain > FAR * tolerance for gain in gains):
-        return "improved"
-    return "inconclusive"
+    return TableCell(f"{judgement.change:+.3g}{around}" if judgement.change else "0", numbers)
 
 
 def _worst_first(verdict: Verdict) -> tuple[Any, ...]:
-    order = ("regressed", "inconclusive", "unmatched", "improved", "ok")
-    outcome = order.index(verdict.judgement.outcome)
-    return (outcome, verdict.task, canonical(verdict.settings), verdict.metric)
+    judgement = verdict.judgement
+    size = abs(judgement.change or 0.0) / (verdict.tolerance or math.ulp(0.0))
+    where = verdict.task, canonical(verdict.settings), verdict.metric
+    return ORDER.index(judgement.outcome), -size, where
+
+
+def judge(then: Mapping[int, float], now: Mapping[int, float], direction: str, tolerance: float) -> Judgement:
+    """The judgement of `bench` on times by round, by the 95 % t-interval of their differences.
+
+    regressed: all of it is worse than the tolerance; improved: all is better; ok: such a loss is excluded.
+    """
+    sign = -1.0 if direction == "lower" else 1.0
+    gains = stats.t_interval([sign * (now[round_] - then[round_]) for round_ in sorted(then)])
+    if gains.low is None or gains.high is None:
+        return Judgement("inconclusive", gains.n, sign * gains.mean)
+    outcome: gates.Outcome = "ok" if gains.low >= -tolerance else "inconclusive"
+    if gains.high < -tolerance or gains.low > tolerance:
+        outcome = "regressed" if gains.high < 0 else "improved"
+    low, high = sorted((sign * gains.low, sign * gains.high))
+    return Judgement(outcome, gains.n, sign * gains.mean, low, high)

@@ -13,6 +13,7 @@ from harness import ledger, published
 from harness.annotate.reports import rows as of_people
 from harness.authoring import Metric
 from harness.errors import UserError
+from harness.frozen import thaw
 from harness.plan import Planned
 from harness.registry import HOME, Registry, scan
 from harness.row import Row
@@ -55,11 +56,9 @@ def of_plan(plan: Sequence[Planned], registry: Registry, suite: str) -> list[Row
 
 def frozen(paths: Iterable[Path]) -> list[Row]:
     """The values that `freeze` kept, as rows, published ones beside; of two for one cell the first counts."""
-    from harness import compare
-
     made: dict[tuple[str, str, int, str], Row] = {}
     for path in paths:
-        for (task, text, metric), values in compare.thaw(path).values.items():
+        for (task, text, metric), values in thaw(path).values.items():
             settings = json.loads(text)
             known = {"dataset": settings.get("dataset"), "method": settings["method"], "settings": settings}
             for seed, value in values.items():

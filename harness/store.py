@@ -19,7 +19,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -136,6 +136,19 @@ class Store:
                 record = self.read(key)
                 if record:
                     yield record
+
+    def origin(self, keys: Iterable[str]) -> tuple[str, dict[str, str]]:
+        """The devices and the software that made these cells; where there are several, all of them."""
+        made: dict[str, set[str]] = {"device": set()}
+        for key in keys:
+            with contextlib.suppress(Damaged, OSError, msgspec.MsgspecError):
+                if record := self.read(key):
+                    made["device"].add(record.device)
+                    path = self.root / "envs" / f"{record.environment}.json"
+                    for name, version in msgspec.json.decode(path.read_bytes(), type=dict[str, str]).items():
+                        made.setdefault(name, set()).add(version)
+        found = {name: ", ".join(sorted(each)) for name, each in sorted(made.items())}
+        return found.pop("device"), found
 
     def write(self, record: Record, beside: Path | None = None) -> None:
         """Publish a record; the files of the folder `beside` become its own. The caller holds the claim."""

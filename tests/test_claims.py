@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import registry, rows
+from harness import frozen, registry, rows
 from harness.errors import UserError
 from harness.registry import HOME
 from harness.row import Row
@@ -267,10 +267,8 @@ def test_shipped_values_are_judged_and_a_turned_verdict_fails(tmp_path: Path):
 
 
 def test_frozen_values_are_judged_as_the_rows_they_came_from(tmp_path: Path):
-    from harness import compare
-
     planted = [row._replace(direction="higher") for row in made("a", around(5)) + made("b", around(4))]
-    compare.freeze(planted, tmp_path / "f.json", suite="s", device="cpu", versions={})
+    frozen.freeze(frozen.gather(planted, tmp_path), tmp_path / "f.json")
     assert verdict(rows.frozen([tmp_path / "f.json"]), OVER) == verdict(planted, OVER)
 
 

@@ -16,43 +16,71 @@ from harness.cli.options import FORM, METHODS, ONLY, RESULTS, Selection, lay_out
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="[default: results/frozen/SUITE.json]"
 )
 def freeze(chosen: Selection, output: Path | None) -> None:
-    """Keep the per-seed values of SUITE's finished cells as the reference that `compare` judges against."""
+    """Keep the per-seed values of SUITE's finished cells as the reference that `compare` judges against.
+
+    Says how many seeds it takes until `compare` finds a loss of twice the tolerance.
+    """
     from harness import compare as judging
-    from harness import environment
+    from harness import frozen
     from harness import rows as making
 
-    loaded, found, _, cells = lay_out(chosen)
+    loaded, found, store, cells = lay_out(chosen)
     output = output or Path("results") / "frozen" / f"{loaded.name}.json"
-    devices = sorted({planned.record.device for planned in cells if planned.record})
-    count = judging.freeze(
-        making.of_plan(cells, found, loaded.name),
-        output,
-        suite=chosen.suite,
-        device=", ".join(devices),
-        versions=environment.describe(),
-    )
-    click.echo(f"{output}: {count} values")
+    kept = frozen.gather(making.of_plan(cells, found, loaded.name), store.root)
+    kept.suite = frozen.name_of(loaded.path, output)
+    click.echo(f"{output}: {frozen.freeze(kept, output)} cells")
+    click.echo("\n".join(judging.power(kept, found)))
 
 
 @click.command()
-@click.argument("frozen", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("then")
+@click.argument("now", required=False)
+@ONLY
 @METHODS
 @RESULTS
+@click.option("--allow-missing", is_flag=True, help="Let pass what is missing, failed or not finite.")
+@click.option("--all", "every", is_flag=True, help="Show what is ok, too.")
 @FORM
-def compare(frozen: Path, folders: tuple[Path, ...], results: Path, form: str) -> None:
-    """Judge the results of FROZEN's suite against it, seed by seed: ok, improved, regressed, inconclusive.
+def compare(
+    then: str,
+    now: str | None,
+    only: tuple[str, ...],
+    folders: tuple[Path, ...],
+    results: Path,
+    allow_missing: bool,
+    every: bool,
+    form: str,
+) -> None:
+    """Judge NOW against THEN, seed by seed: each is a suite, a frozen file or a results folder.
 
-    Exit code 0: ok or improved; 1: something regressed or failed; 2: nothing in common; 3: inconclusive.
+    A suite as THEN stands for its results/frozen/SUITE.json; without NOW, it is the results of THEN's suite.
+    Exit code 0: ok or improved; 1: something regressed, failed or is missing; 2: nothing in common;
+    3: inconclusive.
     """
     from harness import compare as judging
+    from harness import frozen, plan, registry
     from harness import rows as making
+    from harness.errors import UserError
     from harness.views import render
 
-    reference = judging.thaw(frozen)
-    loaded, found, _, cells = lay_out(Selection(reference.suite, (), (), folders, results))
-    verdicts = judging.compare(reference, making.of_plan(cells, found, loaded.name))
-    click.echo(getattr(render, f"to_{form}")(judging.as_table(verdicts)))
-    sys.exit(judging.exit_code(verdicts))
+    def side(word: str) -> frozen.Frozen:
+        if Path(word).is_dir():
+            return frozen.gather(making.stored(Path(word)), Path(word))
+        if word.endswith(".json"):
+            return frozen.thaw(Path(word))
+        loaded, found, store, cells = lay_out(Selection(word, (), only, folders, results))
+        return frozen.gather(making.of_plan(cells, found, loaded.name), store.root)
+
+    if not Path(then).is_dir() and not then.endswith(".json"):
+        then, now = str(frozen.reference(then)), now or then
+    before = side(then)
+    if not (now := now or frozen.suite_of(before, Path(then))):
+        raise UserError(f"{then}: compare with what? Name a second folder, frozen file or suite")
+    after = side(now)
+    verdicts = judging.compare(before, after, registry.scan(folders), plan.parse_filters(only))
+    notes = [judging.NOTE, *judging.origins(before, after)]
+    click.echo(getattr(render, f"to_{form}")(judging.as_table(verdicts, None, *notes, every=every)))
+    sys.exit(judging.exit_code(verdicts, allow_missing=allow_missing))
 
 
 @click.command()
