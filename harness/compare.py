@@ -62,7 +62,7 @@ def compare(then: Frozen, now: Frozen, registry: Registry, only: Only | None = N
     verdicts += [hole for each, twin in twins.items() for hole in _gone(each, twin, then, now, only)]
     gains: dict[Place, list[float]] = {}
     for place in then.values:
-        if place[:2] in twins:
+        if place[:2] in twins and not _undirected(place, registry):
             holes, gains[place] = _pair(place, (*twins[place[:2]], place[2]), then, now, registry, only)
             verdicts += holes
     family = sum(any(found) for found in gains.values())
@@ -85,7 +85,7 @@ def _pair(
     finite = [seed for seed in kept if math.isfinite(frozen[seed]) and math.isfinite(here[seed])]
     holes = []
     if absent := len(ran) - len(kept):
-        reason = "not measured any more" if metric else "not a metric with a direction any more"
+        reason = "not measured any more" if metric else "not a metric any more"
         holes.append(_verdict(place, Judgement("missing", absent, reason=reason)))
     if odd := [seed for seed in kept if seed not in finite]:
         when = "now" if any(not math.isfinite(here[seed]) for seed in odd) else "when frozen"
@@ -140,9 +140,14 @@ def _seeds(by_seed: Mapping[int, Any], only: Only) -> list[int]:
 
 
 def _metric(place: Place, registry: Registry) -> Metric | None:
-    """A metric that is judged today; None if it is gone, or has no direction."""
-    found = registry.tasks[place[0]].metrics.get(place[2]) if place[0] in registry.tasks else None
-    return found if found and found.direction != "none" and found.kind != "speed" else None
+    """The metric as it is today; None if it is gone."""
+    return registry.tasks[place[0]].metrics.get(place[2]) if place[0] in registry.tasks else None
+
+
+def _undirected(place: Place, registry: Registry) -> bool:
+    """Whether neither of two values of a metric is the better one today."""
+    metric = _metric(place, registry)
+    return metric is not None and (metric.direction == "none" or metric.kind == "speed")
 
 
 def _verdict(place: Place, judgement: Judgement, tolerance: float | None = None) -> Verdict:
@@ -151,7 +156,8 @@ def _verdict(place: Place, judgement: Judgement, tolerance: float | None = None)
 
 def power(found: Frozen, registry: Registry) -> list[str]:
     """What comparisons with this reference can find, should everything change, as sentences."""
-    metrics = {place: metric for place in found.values if (metric := _metric(place, registry))}
+    judged = (place for place in found.values if not _undirected(place, registry))
+    metrics = {place: metric for place in judged if (metric := _metric(place, registry))}
     noise = {place: gates.spread(list(found.values[place].values())) for place in metrics}
     counts = Counter("lone" if each is None else "noisy" if each else "steady" for each in noise.values())
     needed = [

@@ -42,15 +42,21 @@ class Frozen:
 
 
 def gather(rows: Sequence[Row], results: Path) -> Frozen:
-    """What the measured rows of a results folder hold: metrics of kind quality and size with a direction."""
+    """What the measured rows of a results folder hold: metrics of kind quality and size.
+
+    Those without a direction are kept for claims and views, where they are finite, and judged by nobody.
+    """
     records = [row for row in rows if row.origin == "measured"]
-    judged = {(row.task, row.metric) for row in records if row.kind != "speed" and row.direction != "none"}
+    speeds = {(row.task, row.metric) for row in records if row.kind == "speed"}
+    judged = {(row.task, row.metric) for row in records if row.direction != "none"}
     found = Frozen()
     for task in sorted({row.task for row in records}):
         for group in grouping.measured([row for row in records if row.task == task], {}):
             found.statuses[task, group.key] = group.statuses
             for metric, by_seed in group.values.items():
-                if (task, metric) in judged:
+                if (task, metric) not in judged:
+                    by_seed = group.finite(metric)
+                if by_seed and (task, metric) not in speeds:
                     found.values[task, group.key, metric] = by_seed
     found.device, found.versions = Store(results).origin({row.key for row in records})
     return found

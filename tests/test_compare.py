@@ -90,6 +90,7 @@ def test_freezing_and_thawing(tmp_path):
     assert read.values == {
         ("tiny", settings, "iw500"): {1: -88.123456789012345, 0: 1.0},
         ("tiny", settings, "bytes"): {1: 7.0},
+        ("tiny", settings, "kl"): {1: 3.0},
     }
     assert read.statuses == {("tiny", settings): {0: "ok", 1: "ok"}}
 
@@ -122,7 +123,7 @@ def test_a_reference_with_holes_is_refused(tmp_path, status):
 
 def test_nothing_to_freeze(tmp_path):
     with pytest.raises(UserError, match="nothing to freeze"):
-        frozen.freeze(gather(cell("svi", 0, kl=1.0, update_seconds=1.0)), tmp_path / "f.json")
+        frozen.freeze(gather(cell("svi", 0, kl=math.nan, update_seconds=1.0)), tmp_path / "f.json")
 
 
 @pytest.mark.parametrize(

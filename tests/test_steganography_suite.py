@@ -21,6 +21,7 @@ METHODS = {
     "cyclegan_guess",
     "cyclegan_noise_guess",
     "cyclegan_rounded",
+    "stegogan",
     "cut",
     "gan_only",
     "pix2pix",
