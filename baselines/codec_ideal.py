@@ -1,4 +1,4 @@
-"""An image codec and a channel code that achieves capacity: the best that separate coding could ever do."""
+"""A source code and a channel code that achieves capacity: the best that separate coding could ever do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 import harness
-from harness.studies.coding import Problem, codecs
+from harness.studies.coding import Problem, sources
 
 
 @harness.method(task="coding", cite="Shannon. A mathematical theory of communication. 1948")
@@ -16,21 +16,22 @@ def codec_ideal(
     problem: Problem,
     run: harness.Run,
     *,
-    codec: Literal["jpeg", "webp", "webp_lossless", "jpeg2000", "avif"] = "jpeg",
+    codec: Literal["jpeg", "webp", "webp_lossless", "jpeg2000", "avif", "lossless_context"] = "jpeg",
     charged: Literal["file", "stripped", "scan"] = "scan",
 ) -> dict[str, Tensor | np.ndarray]:
-    """For each image the file of the highest quality that fits into m · C bits, C the channel's capacity.
+    """Files of m · C bits an image on average, C the channel's capacity; each image has its quality, or none.
 
-    An image is lost if no file fits that is better than the mean image. Infinitely long blocks that never
-    fail are granted, which no real code has: this flatters separate coding.
+    The qualities are the best for all images together. Charged are a bit an image, which says whether a file
+    follows, and a file's length and quality. Infinitely long blocks that never fail are granted, which no
+    real code has: this flatters separate coding.
     """
-    pictures, coder = problem.images.pictures(), codecs.find(codec)
-    room = problem.bits * problem.channel.capacity
-    with run.phase("encoding"):
-        files = codecs.pack(coder, pictures, room, charged)
-    with run.phase("decoding"):
-        intact = codecs.unpack(coder, files, problem.images.shape)
-    run.measure("encode_images_per_second", len(files) / run.seconds["encoding"])
-    run.measure("decode_images_per_second", len(files) / run.seconds["decoding"])
-    unsent = np.array([file is None for file in files]) | problem.images.worse_than_blank(intact)
-    return {"intact": intact, "lost": unsent.astype(np.float32)}
+    images = problem.images
+    count = len(images.x_test)
+    asset = run.assets([sources.asked(images, codec, count)])[0]
+    given = sources.source(asset, codec, charged, sources.compared(images))
+    qualities = given.within(count * problem.bits * problem.channel.capacity)
+    _, intact = sources.files(images, run, codec, charged, qualities)
+    if (qualities >= 0).any():
+        run.measure("encode_images_per_second", (qualities >= 0).sum() / run.seconds["encoding"])
+        run.measure("decode_images_per_second", (qualities >= 0).sum() / run.seconds["decoding"])
+    return {"intact": intact, "lost": (qualities < 0).astype(np.float32)}

@@ -10,12 +10,12 @@ import torch
 from method_files import load
 from PIL import Image
 
-from harness.authoring import Estimate
+from harness.authoring import Estimate, Skip
 from harness.context import Run
 from harness.kit.ldpc.code import regular_code
+from harness.studies.coding import assets, images, rivals, separate, task
 from harness.studies.coding import distortion as measure
 from harness.studies.coding import features as codes
-from harness.studies.coding import images, rivals, task
 from harness.studies.coding import measures as scoring
 from harness.studies.coding import score as scoring_file
 from harness.studies.coding.networks import CodeNetworks
@@ -180,33 +180,54 @@ def test_files_arrive_or_are_the_mean_image(run):
         scoring_file.score(problem, arrays, run, test_eps=0.2)
 
 
-@pytest.mark.parametrize("name", ["codec_ideal", "codec_ldpc"])
-def test_a_file_worse_than_the_mean_image_is_not_sent(run, name):
-    """JPEG 2000 cuts its files to nearly any length, and what is left of a tiny one is no picture."""
-    problem = task.coding(run, dataset="digits", bits=120, eps=0.0, test_images=50)
-    arrays = fitted(run, "baselines", name, problem, codec="jpeg2000")
-    lost = torch.as_tensor(arrays["lost"]).bool()
-    assert lost.any() and problem.images.worse_than_blank(arrays["intact"].numpy())[lost.numpy()].all()
+def test_files_of_all_images_share_one_pool_of_bits(run):
+    """A cap for each image would lose those whose file is a bit longer than others'."""
+    problem = task.coding(run, dataset="digits", bits=110, eps=0.0, test_images=60)
+    points = assets.operating_points(run, dataset="digits", binary=True, codec="webp_lossless", images=60)
+    sizes = points["bits"][2, 0] + separate.fields(points["bits"][2].numpy()) + 1
+    arrays = fitted(run, "baselines", "codec_ideal", problem, codec="webp_lossless")
+    sent = arrays["lost"] == 0
+    spent = float((sizes * sent).sum()) + float((~sent).sum())
+    assert 110 * 60 - 2 * float(sizes.max()) < spent <= 110 * 60
+    assert sizes[sent].max() > 110 and 0.1 < float(arrays["lost"].mean()) < 0.9
     found = scores(run, problem, arrays)
-    assert found["l1"] <= found["l1_floor"] + 1e-6
+    capped = points["blank_l1"] * (sizes > 110)
+    assert found["l1"] < 0.8 * float(capped.mean()) and found["l1"] < found["l1_floor"]
+
+
+def test_the_pixel_model_sends_images_whole_or_not_at_all(run):
+    problem = task.coding(run, dataset="digits", bits=20, eps=0.1, test_images=80)
+    arrays = fitted(run, "baselines", "codec_ideal", problem, codec="lossless_context")
+    sent = (arrays["lost"] == 0).numpy()
+    pixels = 255 * problem.images.x_test.numpy().astype(np.uint8)
+    assert 0.1 < sent.mean() < 0.9 and np.array_equal(arrays["intact"].numpy()[sent], pixels[sent])
+    gray = task.coding(run, dataset="digits", binary=False)
+    with pytest.raises(Skip, match="one of binary pixels"):
+        fitted(run, "baselines", "codec_ideal", gray, codec="lossless_context")
 
 
 def test_blocks_that_carry_no_file_have_no_error_rate(run):
-    problem = task.coding(run, dataset="digits", bits=60, eps=0.5, test_images=20)
-    arrays = fitted(run, "baselines", "codec_ldpc", problem)
+    problem = task.coding(run, dataset="digits", bits=4, eps=0.5, test_images=20)
+    arrays = fitted(run, "baselines", "codec_ldpc", problem, n=60)
     assert scores(run, problem, arrays)["images_lost"] == 1
     assert "frame_error_rate" not in run.measurements
 
 
+def test_a_file_lies_in_every_block_that_holds_a_bit_of_it():
+    message, first, last = load("baselines", "codec_ldpc").blocks(["1111", "", "101", "1"], 2, 4)
+    assert message.flatten().tolist() == [int(bit) for bit in "00011110000101000100"]
+    assert first.tolist() == [0, 1, 2, 3] and last.tolist() == [1, 1, 3, 4]
+
+
 def test_codec_behind_a_real_code_loses_blocks_near_its_threshold(run):
-    """(3, 6): hardly any at eps .02, nearly all at .2; a lost block is a lost image."""
+    """(3, 6): hardly any at eps .02, nearly all at .2; an image is lost with any of its blocks."""
     found = {}
     for eps in (0.02, 0.2):
         problem = task.coding(run, dataset="digits", bits=1000, eps=eps, test_images=40)
         arrays = fitted(run, "baselines", "codec_ldpc", problem)
         found[eps] = scores(run, problem, arrays)["images_lost"]
-        assert found[eps] == pytest.approx(run.measurements["frame_error_rate"])
-    assert found[0.02] <= 0.02 and found[0.2] >= 0.98
+        assert found[eps] >= run.measurements["frame_error_rate"]
+    assert found[0.02] <= 0.04 and found[0.2] >= 0.98
 
 
 # --- what codes are good for
@@ -279,17 +300,18 @@ def test_bits_that_separate_coding_needs(tmp_path):
         key = (builder.__name__, *parameters.values())
         return built.setdefault(key, built.get(key) or builder(run, **parameters))
 
-    def separate(channel, found):
-        gathered = rivals.gather(problem.images, channel, scoring.compared(problem.images), run)
+    def needed(channel, found):
+        gathered = rivals.gather(problem.images, channel, run)
         return scoring.separate_bits(problem, channel, run, found, gathered)
 
     run = Run(seed=0, folder=tmp_path, assets=assets)
     problem = task.coding(run, dataset="digits", bits=64, eps=0.0, test_images=12)
     lossless = {"l1": Estimate(0.0, 0.0, 12), "bits": 64.0}
     noisy = BinaryChannel("bsc", 0.1)
-    clean = separate(problem.channel, lossless)
-    dearer = separate(noisy, lossless)
+    clean = needed(problem.channel, lossless)
+    dearer = needed(noisy, lossless)
     real = {"jpeg_ldpc_bits", "best_ldpc_bits"}
+    assert clean["best_bits"] == clean["context_bits"] < min(clean["webp_scan_bits"], 64)
     assert clean["jpeg_scan_bits"] < clean["jpeg_stripped_bits"] < clean["jpeg_file_bits"]
     for name in clean.keys() - real:
         assert dearer[name] == pytest.approx(clean[name] / noisy.capacity)
@@ -297,7 +319,7 @@ def test_bits_that_separate_coding_needs(tmp_path):
     assert all(dearer[name] > clean[name] for name in real)
     floor = float(measure.floor(problem.images.x_train, problem.images.x_test, binary=True).l1.mean())
     blind = {"l1": Estimate(floor + 1e-4, 0.0, 12), "bits": 64.0}
-    assert separate(BinaryChannel("bsc", 0.5), blind)["jpeg_scan_bits"] == 0
+    assert needed(BinaryChannel("bsc", 0.5), blind)["jpeg_scan_bits"] == 0
     assert (tmp_path / "separate.png").stat().st_size > 1000
     assert (
         (tmp_path / "separate.csv").read_text().startswith("scheme,channel_bits,distortion\nthis code,64.0,")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 import harness
 from harness.kit.ldpc.code import decode, frame_errors, regular_code
-from harness.studies.coding import codecs
+from harness.studies.coding import codecs, pixel_model
 from harness.studies.coding import distortion as measure
 from harness.studies.coding.images import load
 from harness.studies.coding.noisy_codes import BinaryChannel
@@ -42,6 +42,35 @@ def operating_points(
         "bits": torch.tensor(bits, dtype=torch.float32).transpose(0, 1),
         "l1": torch.stack(l1),
         "l2": torch.stack(l2),
+        "blank_l1": blank.l1,
+        "blank_l2": blank.l2,
+    }
+
+
+@harness.asset
+def pixel_weights(run: harness.Run, *, dataset: harness.DataSet) -> dict[str, Tensor]:
+    """The `PixelModel` of the binary training images; the same for all seeds."""
+    images = load(run, dataset, True, 1)
+    generator = torch.Generator().manual_seed(0)
+    return pixel_model.fit(images.x_train.cpu(), images.x_valid.cpu(), generator)
+
+
+@harness.asset
+def lossless_points(run: harness.Run, *, dataset: harness.DataSet, images: int) -> dict[str, Tensor]:
+    """What the pixel model makes of the first `images` test images, binary: as `operating_points`, with one
+    quality. Every file is decoded again, behind the others in one stream. Raises ValueError if one differs.
+    """
+    model = pixel_model.PixelModel.restore(run.asset(pixel_weights, dataset=dataset))
+    sent = load(run, dataset, True, images)
+    pixels = sent.x_test.cpu().numpy().astype(np.uint8)
+    files = model.encode(pixels)
+    if not np.array_equal(model.decode_all("".join(files), len(files)), pixels):
+        raise ValueError(f"the pixel model of {dataset} does not return what was sent")
+    blank = measure.of_means(sent.x_test, sent.x_train.mean(0).expand_as(sent.x_test), True)
+    return {
+        "bits": torch.tensor([len(file) for file in files], dtype=torch.float32).expand(len(CHARGED), 1, -1),
+        "l1": torch.zeros(1, len(files)),
+        "l2": torch.zeros(1, len(files)),
         "blank_l1": blank.l1,
         "blank_l2": blank.l2,
     }

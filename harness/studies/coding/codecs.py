@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,45 +67,10 @@ def charged_bits(codec: Codec, file: bytes, charged: Charged) -> int:
     return 8 * (len(file) - tables)
 
 
-def best_within(codec: Codec, image: np.ndarray, bits: float, charged: Charged) -> bytes | None:
-    """The file of the highest quality that costs at most `bits`, by bisection; None if none is that small.
-
-    Files grow with quality, but not strictly: a better one beyond a larger one can be missed.
-    """
-    check_image(image)
-    best, low, high = None, 0, len(codec.qualities)
-    while low < high:
-        middle = (low + high) // 2
-        file = codec.encode(image, codec.qualities[middle])
-        if charged_bits(codec, file, charged) <= bits:
-            best, low = file, middle + 1
-        else:
-            high = middle
-    return best
-
-
-def pack(codec: Codec, images: np.ndarray, bits: float, charged: Charged) -> list[bytes | None]:
-    """For each image (N, H, W[, 3]) the best file within `bits`, or None."""
-    return [best_within(codec, image, bits, charged) for image in images]
-
-
-def unpack(codec: Codec, files: Sequence[bytes | None], shape: tuple[int, ...]) -> np.ndarray:
-    """The images in files, uint8 (N, D); zeros for None."""
-    blank = np.zeros(shape, np.uint8)
-    images = [blank if file is None else decode(codec, file, shape) for file in files]
-    return np.stack(images).reshape(len(files), -1)
-
-
-def messages(files: Sequence[bytes | None], length: int) -> np.ndarray:
-    """Messages (N, length) of 0 and 1: the last bits of each file, zeros before a shorter one and for None.
-
-    The end of a file is its coded image, so this is what a sender transmits who has agreed on the rest.
-    """
-    made = np.zeros((len(files), length), np.uint8)
-    for row, file in zip(made, files, strict=True):
-        bits = np.unpackbits(np.frombuffer(file or b"", np.uint8))[-length:]
-        row[length - len(bits) :] = bits
-    return made
+def charged_part(codec: Codec, file: bytes, charged: Charged) -> str:
+    """As many of a file's last bits as are counted, as 0 and 1; the rest both sides have agreed on."""
+    count = charged_bits(codec, file, charged)
+    return "".join(map(str, np.unpackbits(np.frombuffer(file, np.uint8))[8 * len(file) - count :]))
 
 
 def jpeg_segments(file: bytes) -> Iterable[tuple[int, int, int]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 import harness
 from harness.kit.clocks import median_seconds
 from harness.studies.coding import distortion as measure
-from harness.studies.coding import rivals, schemes
+from harness.studies.coding import rivals, schemes, sources
 from harness.studies.coding.noisy_codes import BinaryChannel
 
 if TYPE_CHECKING:
@@ -94,11 +94,6 @@ def speeds(images: Images, scheme: schemes.Scheme, channel: BinaryChannel, run: 
     }
 
 
-def compared(images: Images) -> str:
-    """The distortion at which codes are compared: l1 where data is binary, l2 elsewhere."""
-    return "l1" if images.binary else "l2"
-
-
 def separate_bits(
     problem: Problem,
     channel: BinaryChannel,
@@ -110,14 +105,13 @@ def separate_bits(
 
     The cell's folder gets points and curve.
     """
-    measured = compared(problem.images)
+    measured = sources.compared(problem.images)
     target, bits = found[measured], found["bits"]
     assert isinstance(target, harness.Estimate) and isinstance(bits, float)
-    sent, blank = rivals.curves(gathered.points, channel), float(gathered.points["jpeg"].blank.mean())
+    sent, blank = rivals.curves(gathered.sources, channel), float(gathered.sources["jpeg_scan"].blank.mean())
     rivals.save_points(run.folder / "separate.csv", sent, bits, target.value)
     rivals.draw(run.folder / "separate.png", sent, blank, (bits, target.value), measured)
-    ideal = rivals.ideal_bits(gathered.points, channel, target.value)
-    return {**ideal, **rivals.ldpc_bits(gathered, target.value)}
+    return {**rivals.ideal_bits(sent, target.value), **rivals.ldpc_bits(gathered, target.value)}
 
 
 def _margin(problem: Problem, found: Scores, channel: BinaryChannel) -> harness.Estimate:

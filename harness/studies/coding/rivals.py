@@ -1,4 +1,4 @@
-"""How many channel bits a codec and a channel code need where a learned code needs m: numbers and a curve."""
+"""How many channel bits separate coding needs where a learned code needs m: numbers and a curve."""
 
 from __future__ import annotations
 
@@ -9,19 +9,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 import harness
-from harness.studies.coding import separate
-from harness.studies.coding.assets import CHARGED, block_loss, operating_points
+from harness.studies.coding import codecs, separate, sources
+from harness.studies.coding.assets import block_loss
 from harness.studies.coding.noisy_codes import BinaryChannel
+from harness.studies.coding.sources import Source
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.studies.coding.images import Images
 
-CODECS = ("jpeg", "webp", "webp_lossless", "jpeg2000", "avif")
 IMAGES = 300
+CHARGES: dict[str, tuple[sources.Name, codecs.Charged]] = {
+    "jpeg_file": ("jpeg", "file"),
+    "jpeg_stripped": ("jpeg", "stripped"),
+    "jpeg_scan": ("jpeg", "scan"),
+    "webp_scan": ("webp", "scan"),
+    "jpeg2000_scan": ("jpeg2000", "scan"),
+    "avif_scan": ("avif", "scan"),
+    "context": ("lossless_context", "scan"),
+}
+"""Source codes by the name of their metric, with what of a file is charged."""
+
 LDPC = ((15, 1), (6, 1), (5, 1), (4, 1), (5, 2), (4, 2), (4, 3), (4, 6), (4, 20))
 """(d_c, how often each bit is sent) of the real codes tried: rates 0.8 down to 1/80.
 
@@ -30,92 +42,68 @@ Blocks are of about 1000 channel bits, or longer where that would leave a code o
 
 
 @dataclass(frozen=True)
-class Points:
-    """One codec's operating points: bits (3, Q, N) by charge, distortion (Q, N), and that of a blank (N,)."""
-
-    bits: np.ndarray
-    intact: np.ndarray
-    blank: np.ndarray
-
-    def curve(self, charged: str) -> tuple[np.ndarray, np.ndarray]:
-        """Mean source bits and mean distortion of the best choices per image, from all sent to none."""
-        bits = self.bits[CHARGED.index(charged)]
-        return separate.chosen(bits, self.intact, self.blank, separate.fields(bits))
-
-
-@dataclass(frozen=True)
 class Rivals:
-    """What stands against a learned code: the operating points of every codec, by name, and the real channel
-    codes: n, how often each bit is sent, and what `block_loss` found."""
+    """What stands against a learned code: source codes by the names of `CHARGES`, and the real channel codes:
+    n, how often each bit is sent, and what `block_loss` found."""
 
-    points: dict[str, Points]
+    sources: dict[str, Source]
     blocks: list[tuple[int, int, dict[str, Tensor]]]
 
 
-def gather(images: Images, channel: BinaryChannel, measured: str, run: harness.Run) -> Rivals:
+def gather(images: Images, channel: BinaryChannel, run: harness.Run) -> Rivals:
     """All that `ideal_bits` and `ldpc_bits` need, on 300 test images; WebP is lossy and lossless together."""
-    shared = {"dataset": images.dataset, "binary": images.binary}
-    count = min(IMAGES, len(images.x_test))
+    count, measured = min(IMAGES, len(images.x_test)), sources.compared(images)
+    charges = {name: each for name, each in CHARGES.items() if images.binary or each[0] != "lossless_context"}
+    codes = list(dict.fromkeys([*(code for code, _ in charges.values()), "webp_lossless"]))
     wanted: list[tuple[Callable[..., Any], dict[str, Any]]] = [
-        (operating_points, shared | {"codec": codec, "images": count}) for codec in CODECS
+        sources.asked(images, code, count) for code in codes
     ]
     sizes = [(d_c, repeat, max(300, 60 * round(1000 / repeat / 60))) for d_c, repeat in LDPC]
     real = sizes if channel.capacity > 0 else []
     behind = {"channel": channel.kind, "eps": channel.eps}
     wanted += [(block_loss, behind | {"n": n, "d_c": d_c, "repeat": repeat}) for d_c, repeat, n in real]
     assets = run.assets(wanted)
-    found = {}
-    for codec, asset in zip(CODECS, assets, strict=False):
-        arrays = {name: value.numpy().astype(np.float64) for name, value in asset.items()}
-        found[codec] = Points(arrays["bits"], arrays[measured], arrays[f"blank_{measured}"])
-    lossless, webp = found.pop("webp_lossless"), found["webp"]
-    found["webp"] = Points(
-        np.concatenate([webp.bits, lossless.bits], 1),
-        np.concatenate([webp.intact, lossless.intact]),
-        webp.blank,
-    )
-    blocks = [(n, repeat, code) for (_, repeat, n), code in zip(real, assets[len(CODECS) :], strict=True)]
+    made = dict(zip(codes, assets, strict=False))
+    lossless = made["webp_lossless"]
+    made["webp"] = {
+        name: torch.cat([values, lossless[name]], -2) if values.ndim > 1 else values
+        for name, values in made["webp"].items()
+    }
+    found = {name: sources.source(made[each[0]], *each, measured) for name, each in charges.items()}
+    blocks = [(n, repeat, code) for (_, repeat, n), code in zip(real, assets[len(codes) :], strict=True)]
     return Rivals(found, blocks)
 
 
-def ideal_bits(found: dict[str, Points], channel: BinaryChannel, target: float) -> dict[str, float]:
-    """Channel bits per image with a code that achieves capacity, by metric, where that is possible."""
-    made = {}
-    for codec, charged in [("jpeg", c) for c in CHARGED] + [
-        (c, "scan") for c in ("webp", "jpeg2000", "avif")
-    ]:
-        bits, distortion = found[codec].curve(charged)
-        needed = separate.bits_for(separate.ideal(bits, channel.capacity), distortion, target)
-        if np.isfinite(needed):
-            made[f"{codec}_{charged}_bits"] = needed
-    return made
+def ideal_bits(sent: dict[str, tuple[np.ndarray, np.ndarray]], target: float) -> dict[str, float]:
+    """Channel bits per image on `curves`, by metric, where any are enough for the distortion `target`."""
+    needed = {f"{name}_bits": separate.bits_for(*pairs, target) for name, pairs in sent.items()}
+    needed["best_bits"] = min(needed.values())
+    return {name: bits for name, bits in needed.items() if np.isfinite(bits)}
 
 
 def ldpc_bits(rivals: Rivals, target: float) -> dict[str, float]:
-    """Channel bits per image with real codes, for JPEG and for the best codec, charged by scan."""
-    found = rivals.points
-    needed = {codec: float("inf") for codec in found}
+    """Channel bits per image with real codes, for JPEG and for the best source code, charged by scan."""
+    found = {name: each for name, each in rivals.sources.items() if CHARGES[name][1] == "scan"}
+    needed = dict.fromkeys(found, float("inf"))
     for n, repeat, code in rivals.blocks:
         failing, message = float(code["errors"] / code["words"]), int(code["message"])
-        for codec, each in found.items():
-            source = each.bits[CHARGED.index("scan")]
+        for name, each in found.items():
             bits, distortion = separate.in_blocks(
-                source, each.intact, each.blank, message, n * repeat, failing
+                each.bits, each.intact, each.blank, message, n * repeat, failing
             )
             dearer = n * repeat / message
-            curve = separate.chosen(bits, distortion, each.blank, dearer * separate.fields(source), dearer)
-            needed[codec] = min(needed[codec], separate.bits_for(*curve, target))
-    made = {"jpeg_ldpc_bits": needed["jpeg"], "best_ldpc_bits": min(needed.values())}
+            curve = separate.chosen(bits, distortion, each.blank, dearer * each.fields, dearer)
+            needed[name] = min(needed[name], separate.bits_for(*curve, target))
+    made = {"jpeg_ldpc_bits": needed["jpeg_scan"], "best_ldpc_bits": min(needed.values())}
     return {name: bits for name, bits in made.items() if np.isfinite(bits)}
 
 
-def curves(found: dict[str, Points], channel: BinaryChannel) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Channel bits with an ideal code and distortion at each operating point, by codec and charge."""
+def curves(found: dict[str, Source], channel: BinaryChannel) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Channel bits with an ideal code and distortion of the best choices, by source code."""
     made = {}
-    for codec, each in found.items():
-        for charged in CHARGED if codec == "jpeg" else ("scan",):
-            bits, distortion = each.curve(charged)
-            made[f"{codec} ({charged})"] = (separate.ideal(bits, channel.capacity), distortion)
+    for name, each in found.items():
+        bits, distortion = each.curve()
+        made[name] = (separate.ideal(bits, channel.capacity), distortion)
     return made
 
 
@@ -147,7 +135,7 @@ def draw(
     targets = np.linspace(0, blank, 200)
     for label, (channel_bits, distortion) in sent.items():
         needed = [separate.bits_for(channel_bits, distortion, each) for each in targets]
-        axes.plot(needed, targets, label=f"{label} + ideal code")
+        axes.plot(needed, targets, label=f"{label.replace('_', ' ')} + ideal code")
     axes.axhline(blank, color="grey", linestyle=":", label="nothing received")
     axes.plot([bits], [target], "k*", markersize=12, label="this code")
     axes.set(

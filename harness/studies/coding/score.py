@@ -43,6 +43,8 @@ METRICS = (
         "jpeg2000_scan_bits", "bits/image", "none", "size", 0.0, "JPEG 2000 + ideal code, likewise"
     ),
     harness.Metric("avif_scan_bits", "bits/image", "none", "size", 0.0, "AVIF + ideal code, likewise"),
+    harness.Metric("context_bits", "bits/image", "none", "size", 0.0, "lossless pixel model + ideal code"),
+    harness.Metric("best_bits", "bits/image", "none", "size", 0.0, "the least of these: to be beaten"),
     harness.Metric("jpeg_ldpc_bits", "bits/image", "none", "size", 0.0, "JPEG (scan) + LDPC, n = 1000"),
     harness.Metric("best_ldpc_bits", "bits/image", "none", "size", 0.0, "best codec (scan) + LDPC, n = 1000"),
     harness.Metric("knn", "1", "higher", "quality", 0.01, "accuracy of 5 nearest neighbours on the codes"),
@@ -79,7 +81,7 @@ def score(
     channel = BinaryChannel(problem.channel.kind, problem.channel.eps if test_eps is None else test_eps)
     gathered = None
     if separate and len(problem.images.shape) > 1:  # data that is no pictures has no codecs
-        gathered = rivals.gather(problem.images, channel, measures.compared(problem.images), run)
+        gathered = rivals.gather(problem.images, channel, run)
     found = measures.distortions(problem, arrays, channel, run, draws)
     if gathered:
         found |= measures.separate_bits(problem, channel, run, found, gathered)

@@ -27,21 +27,49 @@ def bits_for(bits: np.ndarray, distortion: np.ndarray, target: float) -> float:
     return min(best, float(mixed.min()))
 
 
+def offers(
+    bits: np.ndarray, intact: np.ndarray, blank: np.ndarray, fields: float, flag: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bits and distortion (Q + 1, N) of a sender's choices for each image; the last sends no file.
+
+    `bits` and `intact` (Q, N) are those of files, `blank` (N,) the distortion without one. Every image pays
+    `flag`, every file that is sent `fields` (its length and its quality).
+    """
+    return np.vstack([bits + fields, np.zeros_like(blank)[None]]) + flag, np.vstack([intact, blank[None]])
+
+
 def chosen(
     bits: np.ndarray, intact: np.ndarray, blank: np.ndarray, fields: float, flag: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean bits and mean distortion (L + 1,) of senders who choose an operating point, or none, per image.
+    """Mean bits and mean distortion (L + 1,) of senders who choose among `offers` for each image.
 
-    Each minimises distortion + λ · bits over its points, `bits` and `intact` (Q, N), and no file, `blank`
-    (N,); λ falls from 1 to 1e-8, which reaches the lower hull of all such choices. Every image pays `flag`,
-    every file that is sent `fields` (its length and its quality). The last point sends nothing at all.
+    Each minimises distortion + λ · bits; λ falls from 1 to 1e-8, which reaches the lower hull of all such
+    choices. The last point sends nothing at all.
     """
-    cost = np.vstack([bits + fields, np.zeros_like(blank)[None]]) + flag
-    distortion = np.vstack([intact, blank[None]])
+    cost, distortion = offers(bits, intact, blank, fields, flag)
     images = np.arange(len(blank))
     best = [(distortion + price * cost).argmin(0) for price in np.geomspace(1, 1e-8, 200)]
     spent = [cost[each, images].mean() for each in best] + [0.0]
     return np.array(spent), np.array([distortion[each, images].mean() for each in best] + [blank.mean()])
+
+
+def pooled(bits: np.ndarray, intact: np.ndarray, blank: np.ndarray, fields: float, room: float) -> np.ndarray:
+    """The choice (N,) for each image, −1 for no file, if all together may take `room` bits.
+
+    Each minimises distortion + λ · bits over its `offers` at the least λ that `room` allows. Where not even
+    the flags fit, nothing is sent.
+    """
+    cost, distortion = offers(bits, intact, blank, fields)
+    images, best = np.arange(len(blank)), np.full(len(blank), len(bits))
+    low, high = -40.0, 2.0
+    for _ in range(60):
+        price = (low + high) / 2
+        choice = (distortion + np.exp(price) * cost).argmin(0)
+        if cost[choice, images].sum() <= room:
+            best, high = choice, price
+        else:
+            low = price
+    return np.where(best == len(bits), -1, best)
 
 
 def fields(bits: np.ndarray) -> int:
