@@ -316,18 +316,18 @@ def test_a_table_for_people_stays_short_and_says_what_it_leaves_out(monkeypatch)
     assert made.footnotes[0] == "5 more that are not ok: --all shows them"
 
 
-def test_a_personal_suite_is_frozen_compared_and_gated(project: Project):
-    project.write("mine/s.yaml", "seeds: [0, 1, 2]\ncells: [{task: guess, methods: [mean, other]}]\n")
-    assert project.run("mine/s.yaml", "--executor", "inline").returncode == 0
-    told = project.harness("freeze", "mine/s.yaml", "--output", "kept/ref.json").stdout.splitlines()
-    assert told[0] == "kept/ref.json: 6 cells" and told[1].startswith("1 of 2 values: a loss of twice")
-    done = project.harness("compare", "kept/ref.json")
-    assert done.returncode == 0 and done.stdout.startswith("2 ok\n"), done.stderr
+def test_two_results_folders_are_compared(project: Project):
+    project.write("s.yaml", "seeds: [0, 1, 2]\ncells: [{task: guess, methods: [mean, other]}]\n")
+    assert project.run("s.yaml", "--executor", "inline").returncode == 0
     shutil.copytree(project.root / "results", project.root / "before")
-    project.edit("harness/studies/guess/score.py", "float(distance)", "float(distance) + 1000")
-    assert project.run("mine/s.yaml", "--executor", "inline").returncode == 0
-    done = project.harness("compare", "before", "results", "--format", "markdown")
-    assert done.returncode == 1 and done.stdout.startswith("### 2 regressed\n"), done.stderr
+    gone = next(
+        path
+        for path in project.root.glob("results/cells/*")
+        if '"seed":1' in (path / "cell.json").read_text()
+    )
+    shutil.rmtree(gone)
+    done = project.harness("compare", "before", "results")
+    assert done.returncode == 1 and done.stdout.startswith("1 missing, 2 ok\n"), done.stderr
 
 
 @pytest.fixture

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from project import Project
+
+from harness.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -34,11 +39,12 @@ def test_commands_succeed_in_the_order_shown(page, tmp_path):
         if info.startswith("console"):
             for line in text.splitlines():
                 if line.startswith("$ harness "):
+                    line, _, code = line.partition("  # exit code ")
                     command = [sys.executable, "-P", "-m", "harness", *line.split()[2:]]
                     done = subprocess.run(
                         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
                     )
-                    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+                    assert done.returncode == int(code or 0), f"{line}\n{done.stdout}{done.stderr}"
 
 
 def test_some_pages_have_commands():
@@ -50,6 +56,22 @@ def test_links_inside_the_project_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+WORKFLOWS = {"github": ("jobs", "quality", "steps"), "gitlab": ("quality", "script")}
+
+
+@pytest.mark.parametrize("kind", WORKFLOWS)
+def test_the_workflows_are_yaml_and_their_commands_exist(kind):
+    found = dict(blocks(ROOT / "docs" / "regression.md"))[f"yaml {kind}"]
+    steps = functools.reduce(lambda part, key: part[key], WORKFLOWS[kind], yaml.safe_load(found))
+    scripts = "\n".join(step if isinstance(step, str) else step.get("run", "") for step in steps)
+    filled_in = re.sub(r"\$\{\{.*?\}\}", "0", scripts)
+    assert subprocess.run(["bash", "-n"], input=filled_in, text=True).returncode == 0
+    commands = [shlex.split(words) for words in re.findall(r"^\s*harness (.*?)(?= \|\|| >|$)", scripts, re.M)]
+    assert [words[0] for words in commands] == ["run", "gc", "compare"]
+    for verb, *words in commands:
+        main.commands[verb].make_context(verb, words)
 
 
 def test_the_toy_study_runs_as_its_page_says(project: Project) -> None:
