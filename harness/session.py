@@ -21,7 +21,6 @@ from harness.suite import Suite
 if TYPE_CHECKING:
     from harness.execution.executor import Executor
     from harness.row import Row
-    from harness.views import render
 
 TABLES = HOME / "suites" / "tables"
 EXECUTORS = ("local", "inline")
@@ -139,7 +138,7 @@ def _write_tables(suite: Suite, registry: Registry, store: Store, plan: Sequence
         made = rows.of_plan(plan, registry, str(suite.path))
         for name, path in zip(suite.tables, paths, strict=True):
             shown = table.make(table.load(TABLES / f"{name}.yaml"), made)
-            _write_if_new(path, render.to_markdown(shown))
+            _write_if_new(path, render.to_markdown(render.brief(shown)))
             _write_if_new(path.with_suffix(".csv"), render.to_csv(shown))
     return paths
 
@@ -191,16 +190,19 @@ def table_names() -> list[str]:
     return sorted(path.stem for path in TABLES.glob("[!.]*.yaml"))
 
 
-def show_table(name: str, results: Path, form: str) -> str:
-    """A declared table over all rows of the results folder, as text, markdown, csv or json."""
+def show_table(name: str, results: Path, form: str, *, whole: bool = False) -> str:
+    """A declared table over all rows of the results folder, in one of the forms of `render`.
+
+    Those for people are brief unless the `whole` table is asked for.
+    """
     from harness import rows
     from harness.views import render, table
 
     if name not in table_names():
         raise UserError(f"no table {name!r}{did_you_mean(name, table_names())}")
     made = table.make(table.load(TABLES / f"{name}.yaml"), rows.stored(results))
-    write: Callable[[render.Table], str] = getattr(render, f"to_{form}")
-    return write(made)
+    made = made if whole or form in render.FOR_PROGRAMS else render.brief(made)
+    return render.FORMATS[form](made)
 
 
 def draw_figure(name: str, rows: Sequence[Row], registry: Registry, form: str) -> tuple[bytes, list[str]]:

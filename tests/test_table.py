@@ -80,8 +80,11 @@ def make(cells, **given):
 
 
 def column(made, key):
-    index = [head.key for head in made.heads].index(key)
-    return [row[index].text for row in made.rows]
+    """The texts of a column; of `x_published` and `x_verdict` what stands in the cells of `x`."""
+    name, _, part = key.rpartition("_")
+    part = {"published": "beside", "verdict": "verdict"}.get(part, "text")
+    index = [head.key for head in made.heads].index(key if part == "text" else name)
+    return [getattr(row[index], part) or "–" for row in made.rows]
 
 
 def steady(method, base, seeds=range(3), **given):
@@ -98,14 +101,14 @@ BESIDE = {
 GOLDEN = """\
 Likelihood
 
-method   k             seeds   iw500 (nats) ↑  published log_likelihood  verdict              kl (nats)
-───────────────────────────────────────────────────────────────────────────────────────────────────────
-iwae    10                 3  -88.90 ± 2.48 ●             -89.02 ± 0.05  agrees            20.50 ± 1.24
-vae      –                 3    -91.00 ± 2.62             -89.83 ± 0.03  differs by -1.17     20.00 ± 0
-dreg    10  1 ok, 2 diverged        -100.00 ○                         –  –                        19.00
-svi     10         3 timeout          timeout             -89.65 ± 0.06  no result              timeout
-bsvi    10           not run                –             -88.80 ± 0.03  not run                      –
-───────────────────────────────────────────────────────────────────────────────────────────────────────
+method   k             seeds                     iw500 (nats) ↑     kl (nats)
+─────────────────────────────────────────────────────────────────────────────
+iwae    10                 3  -88.90 ± 2.48 ● [-89.02 ± 0.05 ✓]  20.50 ± 1.24
+vae      –                 3    -91.00 ± 2.62 [-89.83 ± 0.03 ✗]     20.00 ± 0
+dreg    10  1 ok, 2 diverged                          -100.00 ○         19.00
+svi     10         3 timeout            timeout [-89.65 ± 0.06]       timeout
+bsvi    10           not run                  – [-88.80 ± 0.03]             –
+─────────────────────────────────────────────────────────────────────────────
 """
 
 
@@ -144,8 +147,9 @@ def test_golden_text():
     text = render.to_text(made)
     assert text.startswith(GOLDEN)
     assert made.footnotes == [
+        "In brackets, published: log_likelihood (iw500); ✓ agrees with ours, ✗ differs, ~ not comparable.",
+        "✓ our mean is within 0.5 (iw500) of the published value.",
         "Published: Table 1; A. Author 2020.",
-        "iw500 agrees where our mean is within 0.5 of the published value; differences are ours − published.",
         "In all our rows: dataset=omniglot, preset=mlp.",
         "timeout: took longer than 9 s (3 cells).",
         "diverged: loss is nan at update 3 (2 cells).",
@@ -366,9 +370,9 @@ def test_what_cannot_be_compared_says_why():
     made = make(
         [*steady("svi", -90), [printed("svi", -89.0)]], **beside, not_comparable="Another split was used."
     )
-    assert column(made, "iw500_verdict") == ["not comparable (1)"]
-    assert made.footnotes[0] == "(1) Another split was used."
-    assert "(1)" in made.heads[3].title
+    assert column(made, "iw500_verdict") == ["not comparable"]
+    assert made.footnotes[1] == "~ Another split was used."
+    assert "[-89 ~]" in render.to_text(made)
 
 
 def test_a_stand_in_has_the_published_number_of_the_real_data_set_beside_it():
@@ -598,3 +602,32 @@ def test_the_published_numbers_of_bsvi():
     first = {row.method: row.value for row in rows if row.suite == "bsvi-t1"}
     assert first == {"vae": -89.83, "iwae": -89.02, "svi": -89.65, "bsvi": -88.80}
     assert all(row.source != "memory" for row in rows)
+
+
+def test_people_get_ten_columns_and_none_that_says_the_same_in_all_rows():
+    metrics = [f"m{i}" for i in range(14)]
+    base = cell("svi", 0, iw500=1.0)[0]
+    wide = [
+        base | {"method": m, "metric": name, "value": float(i), "seed": s}
+        for i, m in enumerate(("svi", "vae"))
+        for name in ("iw500", "same", *metrics)
+        for s in range(3)
+    ]
+    wide = [row | {"value": 1.0} if row["metric"] == "same" else row for row in wide]
+    columns = [table.Column(name) for name in ("same", *metrics, "iw500")]
+    made = make([wide], columns=columns, rows=["dataset", "method"], show=["k"])
+    short = render.brief(made)
+    assert [head.key for head in short.heads] == ["method", *metrics[:8], "iw500"]
+    assert short.footnotes[0] == (
+        "In all rows to which it applies, dataset is omniglot; seeds is 3; same (nats) ↑ is 1.00 ± 0."
+    )
+    assert short.footnotes[1].endswith("in CSV: m8, m9, m10, m11, m12, m13.")
+    assert "m13" in render.to_csv(made) and len(render.brief(made, 99).heads) == 16
+    alone = make([wide[:51]], columns=columns, where={"method": "svi"})
+    assert "same" in [head.key for head in render.brief(alone).heads], "one row shares nothing with others"
+
+
+def test_every_shipped_table_names_its_measures_within_ten_columns():
+    for path in sorted((ROOT / "suites" / "tables").glob("*.yaml")):
+        shown = [column.metric for column in table.load(path).columns]
+        assert table.load(path).headline in shown[:9], path.name

@@ -39,8 +39,9 @@ def rows(
 @click.argument("names", nargs=-1)
 @RESULTS
 @click.option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
+@click.option("--all", "whole", is_flag=True, help="Show every column; CSV and JSON always do.")
 @JSON
-def table(names: tuple[str, ...], results: Path, form: str, as_json: bool) -> None:
+def table(names: tuple[str, ...], results: Path, form: str, whole: bool, as_json: bool) -> None:
     """Print tables by name (see suites/tables), or the list of them."""
     from harness import session
 
@@ -49,7 +50,7 @@ def table(names: tuple[str, ...], results: Path, form: str, as_json: bool) -> No
         known = session.table_names()
         return print_json(known) if form == "json" else click.echo("\n".join(known))
     for name in names:
-        click.echo(session.show_table(name, results, form))
+        click.echo(session.show_table(name, results, form, whole=whole))
     return None
 
 

@@ -1,4 +1,4 @@
-"""A finished table and its formats: text for terminals, Markdown, HTML, CSV and JSON."""
+"""A finished table and its formats: text for terminals, Markdown, HTML, LaTeX, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -9,29 +9,45 @@ import io
 import json
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 SIGNS = {"": "", "unbeaten": " ●", "untested": " ○"}
+VERDICTS = {"agrees": "✓", "differs": "✗", "not comparable": "~"}
+MAX_COLUMNS = 10
+WORDS = ("mark", "verdict")
+SMALL = "<small>{}</small>"
 
 
 @dataclass(frozen=True)
 class Head:
-    """A column: `key` names it in CSV and JSON, `title` is what people read."""
+    """A column: `key` names it in CSV and JSON, `title` is what people read; `needed` ones always are."""
 
     key: str
     title: str
     align: Literal["left", "right"] = "left"
+    needed: bool = False
 
 
 @dataclass(frozen=True)
 class TableCell:
-    """What is shown, and the numbers behind it by suffix: "" for the value itself, low, high, n, error."""
+    """What is shown, and the numbers behind it by suffix: "" for the value itself, low, high, n, published.
+
+    `beside` is the published value as printed, `verdict` what is to be said of ours beside it.
+    """
 
     text: str
     numbers: Mapping[str, float | int | None] = field(default_factory=dict)
     mark: Literal["", "unbeaten", "untested"] = ""
+    beside: str = ""
+    verdict: str = ""
+
+    @property
+    def printed(self) -> str:
+        """The published value with the sign of the verdict, or ""."""
+        signs = (sign for words, sign in VERDICTS.items() if self.verdict.startswith(words))
+        return " ".join(filter(None, (self.beside, next(signs, ""))))
 
 
 @dataclass(frozen=True)
@@ -44,10 +60,33 @@ class Table:
     footnotes: list[str]
 
 
+def brief(table: Table, most: int = MAX_COLUMNS) -> Table:
+    """The table for people: at most so many columns, and none that says the same in all rows.
+
+    What all rows share is told below; of the rest the first columns stay, and those that are `needed`.
+    """
+    same, kept = [], []
+    for index, head in enumerate(table.heads):
+        texts = {row[index].text for row in table.rows} - {"–"}
+        if head.needed or len(table.rows) < 2 or len(texts) > 1:
+            kept.append(index)
+        elif texts:
+            same.append(f"{head.title} is {texts.pop()}")
+    spare = [index for index in kept if not table.heads[index].needed]
+    left_out = spare[max(0, most - len(kept) + len(spare)) :]
+    kept = [index for index in kept if index not in left_out]
+    notes = [f"In all rows to which it applies, {'; '.join(same)}."] if same else []
+    if left_out:
+        names = ", ".join(table.heads[index].key for index in left_out)
+        notes.append(f"Left out here, shown by --all and in CSV: {names}.")
+    rows = [[row[index] for index in kept] for row in table.rows]
+    return Table(table.title, [table.heads[index] for index in kept], rows, [*notes, *table.footnotes])
+
+
 def to_text(table: Table) -> str:
     """Aligned columns for a terminal. Characters that could steer the terminal are replaced."""
     lines = [[_printable(head.title) for head in table.heads]]
-    lines += [[_printable(cell.text + SIGNS[cell.mark]) for cell in row] for row in table.rows]
+    lines += [[_printable(_plain(cell)) for cell in row] for row in table.rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligned = ["  ".join(map(_align, table.heads, line, widths)).rstrip() for line in lines]
     rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
@@ -64,7 +103,7 @@ def to_markdown(table: Table) -> str:
     rules = ["--:" if head.align == "right" else "---" for head in table.heads]
     lines = [heads, rules]
     for row in table.rows:
-        lines.append([_bold(_escape_markdown(cell.text), cell, "**", "**") for cell in row])
+        lines.append([_marked(cell, _escape_markdown, "**", "**", "<sub>{}</sub>") for cell in row])
     body = ["| " + " | ".join(line) + " |" for line in lines]
     notes = [f"- {_escape_markdown(note)}" for note in table.footnotes]
     return "\n".join([f"### {_escape_markdown(table.title)}", "", *body, "", *notes]) + "\n"
@@ -76,7 +115,7 @@ def to_html(table: Table) -> str:
     rows = []
     for row in table.rows:
         cells = [
-            f'<td class="{head.align}">{_bold(html.escape(cell.text), cell, "<strong>", "</strong>")}</td>'
+            f'<td class="{head.align}">{_marked(cell, html.escape, "<strong>", "</strong>", SMALL)}</td>'
             for head, cell in zip(table.heads, row, strict=True)
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
@@ -104,7 +143,7 @@ def to_json(table: Table) -> str:
         {
             head.key: {
                 "text": cell.text,
-                "mark": cell.mark,
+                **{name: getattr(cell, name) for name in WORDS},
                 **{suffix or "value": _finite(number) for suffix, number in cell.numbers.items()},
             }
             for head, cell in zip(table.heads, row, strict=True)
@@ -117,6 +156,7 @@ def to_json(table: Table) -> str:
 
 
 FORMATS = {"text": to_text, "markdown": to_markdown, "html": to_html, "csv": to_csv, "json": to_json}
+FOR_PROGRAMS = ("csv", "json")
 
 
 def _align(head: Head, text: str, width: int) -> str:
@@ -132,22 +172,29 @@ def _escape_markdown(text: str) -> str:
     return escaped.replace("&", "&amp;")
 
 
-def _bold(text: str, cell: TableCell, start: str, end: str) -> str:
-    return f"{start}{text}{end}{SIGNS[cell.mark]}" if cell.mark == "unbeaten" else text + SIGNS[cell.mark]
+def _plain(cell: TableCell) -> str:
+    return cell.text + SIGNS[cell.mark] + (f" [{cell.printed}]" if cell.beside else "")
+
+
+def _marked(cell: TableCell, escape: Callable[[str], str], start: str, end: str, small: str) -> str:
+    """A cell with its marks; unbeaten ones between `start` and `end`, the published value put in `small`."""
+    text = escape(cell.text)
+    text = f"{start}{text}{end}" if cell.mark == "unbeaten" else text
+    return text + SIGNS[cell.mark] + (f" {small.format(escape(f'[{cell.printed}]'))}" if cell.beside else "")
 
 
 def _suffixes(table: Table, index: int) -> list[str | None]:
-    """The CSV columns of one table column: its text, or its numbers and, where it has one, its mark."""
+    """The CSV columns of one table column: its text, or its numbers; mark and verdict where it has some."""
     cells = [row[index] for row in table.rows]
     numbers = dict.fromkeys(suffix for cell in cells for suffix in cell.numbers)
-    marked: list[str | None] = ["mark"] if any(cell.mark for cell in cells) else []
-    return [*(numbers or [None]), *marked]
+    words: list[str | None] = [name for name in WORDS if any(getattr(cell, name) for cell in cells)]
+    return [*(numbers or [None]), *words]
 
 
 def _csv_value(cell: TableCell, suffix: str | None) -> str | float | int | None:
     if suffix is None:
         return cell.text
-    return cell.mark if suffix == "mark" else cell.numbers.get(suffix)
+    return str(getattr(cell, suffix)) if suffix in WORDS else cell.numbers.get(suffix)
 
 
 def _finite(number: float | int | None) -> float | int | None:

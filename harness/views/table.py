@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness import stats
@@ -62,12 +62,8 @@ def make(spec: TableSpec, rows: Iterable[Row]) -> Table:
     view = _View(spec, groups, metrics, marks, _decimals(spec, groups, metrics))
     heads, columns = _label_columns(view)
     for column in spec.columns:
-        heads.append(_metric_head(view, column.metric))
-        columns.append([_metric_cell(view, group, column.metric) for group in groups])
-        if column.published:
-            heads += _published_heads(spec, column)
-            columns.append([_published_cell(group, column) for group in groups])
-            columns.append([_verdict(view, group, column) for group in groups])
+        heads.append(_metric_head(view, column))
+        columns.append([_with_published(view, group, column) for group in groups])
     body = [list(cells) for cells in zip(*columns, strict=True)]
     return Table(spec.title, heads, body, [*_footnotes(view, rows, beside), grouping.origins(groups)])
 
@@ -136,7 +132,7 @@ def _decimals(spec: TableSpec, groups: Sequence[Group], metrics: Mapping[str, Ro
 
 def _label_columns(view: _View) -> tuple[list[Head], list[list[TableCell]]]:
     spec, names = view.spec, grouping.labels(view.groups, view.spec.rows, view.spec.show)
-    heads = [Head(name, name) for name in spec.rows]
+    heads = [Head(name, name, needed=name == "method") for name in spec.rows]
     heads += [Head(name, name, "right") for name in [*spec.show, "seeds"]]
     settings = [{name: spell(value) for name, value in group.settings.items()} for group in view.groups]
     columns = [[TableCell(texts.get(head.key, "–")) for texts in settings] for head in heads]
@@ -145,10 +141,11 @@ def _label_columns(view: _View) -> tuple[list[Head], list[list[TableCell]]]:
     return heads, columns
 
 
-def _metric_head(view: _View, metric: str) -> Head:
+def _metric_head(view: _View, column: Column) -> Head:
+    metric = column.metric
     unit = f" ({view.unit(metric)})" if view.unit(metric) else ""
     arrow = ARROWS[view.metrics[metric].direction] if metric in view.metrics else ""
-    return Head(metric, metric + unit + arrow, "right")
+    return Head(metric, metric + unit + arrow, "right", needed=metric == view.spec.headline)
 
 
 def _metric_cell(view: _View, group: Group, metric: str) -> TableCell:
@@ -191,36 +188,29 @@ def _of_how_many(group: Group, metric: str, n: int) -> str:
     return "" if n == list(group.statuses.values()).count("ok") else f" (n={n})"
 
 
-def _published_heads(spec: TableSpec, column: Column) -> list[Head]:
-    note = " (1)" if spec.not_comparable else ""
-    return [
-        Head(f"{column.metric}_published", f"published {column.published}{note}", "right"),
-        Head(f"{column.metric}_verdict", "verdict"),
-    ]
-
-
-def _published_cell(group: Group, column: Column) -> TableCell:
+def _with_published(view: _View, group: Group, column: Column) -> TableCell:
+    """Our value, and in the same cell the published one with a verdict; a difference is ours − theirs."""
+    cell = _metric_cell(view, group, column.metric)
     row = group.published.get(column.published)
     if row is None:
-        return TableCell("–")
-    value, error = row.value, row.error
-    return TableCell(printed(value, error), {"": value, "error": None if math.isnan(error) else error})
+        return cell
+    value, error = row.value, None if math.isnan(row.error) else row.error
+    numbers = {**cell.numbers, "published": value, "published_error": error}
+    beside, verdict = printed(value, row.error), _verdict(view, group, column, value)
+    return replace(cell, numbers=numbers, beside=beside, verdict=verdict)
 
 
-def _verdict(view: _View, group: Group, column: Column) -> TableCell:
-    """Whether our mean lies within the tolerance of the published value; the difference is ours − theirs."""
-    row = group.published.get(column.published)
+def _verdict(view: _View, group: Group, column: Column, published: float) -> str:
+    """Whether our mean lies within the tolerance of the published value."""
     values = list(group.finite(column.metric).values())
-    if row is None:
-        return TableCell("–")
     if not values:
-        return TableCell("no result" if group.ours else "not run")
-    difference = statistics.mean(values) - row.value
+        return "no result" if group.ours else "not run"
     if view.spec.not_comparable:
-        return TableCell("not comparable (1)")
+        return "not comparable"
+    difference = statistics.mean(values) - published
     if column.agree_within is not None and abs(difference) <= column.agree_within:
-        return TableCell("agrees")
-    return TableCell(f"differs by {difference:+.{view.decimals[column.metric]}f}")
+        return "agrees"
+    return f"differs by {difference:+.{view.decimals[column.metric]}f}"
 
 
 def _footnotes(view: _View, rows: Sequence[Row], beside: Sequence[Row]) -> list[str]:
@@ -233,16 +223,22 @@ def _footnotes(view: _View, rows: Sequence[Row], beside: Sequence[Row]) -> list[
 
 
 def _notes_on_published(spec: TableSpec, beside: Sequence[Row]) -> Iterable[str]:
-    if beside and spec.not_comparable:
-        yield f"(1) {spec.not_comparable}"
+    if not beside:
+        return
+    judged = [column for column in spec.columns if column.agree_within is not None]
+    names = ", ".join(
+        column.metric if column.metric == column.published else f"{column.published} ({column.metric})"
+        for column in spec.columns
+        if column.published
+    )
+    yield f"In brackets, published: {names}; ✓ agrees with ours, ✗ differs, ~ not comparable."
+    if spec.not_comparable:
+        yield f"~ {spec.not_comparable}"
+    if judged:
+        limits = ", ".join(f"{column.agree_within:g} ({column.metric})" for column in judged)
+        yield f"✓ our mean is within {limits} of the published value."
     for place in dict.fromkeys(row.place for row in beside):
         yield f"Published: {place}."
-    for column in spec.columns:
-        if beside and column.agree_within is not None:
-            yield (
-                f"{column.metric} agrees where our mean is within {column.agree_within:g} of the published "
-                "value; differences are ours − published."
-            )
 
 
 def _notes_on_settings(view: _View, rows: Sequence[Row]) -> Iterable[str]:
