@@ -196,13 +196,15 @@ def show_table(name: str, results: Path, form: str, *, whole: bool = False) -> s
     Those for people are brief unless the `whole` table is asked for.
     """
     from harness import rows
-    from harness.views import render, table
+    from harness.views import latex, render, table
 
     if name not in table_names():
         raise UserError(f"no table {name!r}{did_you_mean(name, table_names())}")
     made = table.make(table.load(TABLES / f"{name}.yaml"), rows.stored(results))
+    if form == "macros":
+        return latex.to_macros(made, name)
     made = made if whole or form in render.FOR_PROGRAMS else render.brief(made)
-    return render.FORMATS[form](made)
+    return latex.to_latex(made) if form == "latex" else render.FORMATS[form](made)
 
 
 def draw_figure(name: str, rows: Sequence[Row], registry: Registry, form: str) -> tuple[bytes, list[str]]:

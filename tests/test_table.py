@@ -5,6 +5,8 @@ import io
 import itertools
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from harness import published
 from harness.errors import UserError
 from harness.key import canonical
 from harness.strict_yaml import InvalidFile
-from harness.views import render, table
+from harness.views import latex, render, table
 
 ROOT = Path(__file__).parent.parent
 METRICS = {
@@ -631,3 +633,49 @@ def test_every_shipped_table_names_its_measures_within_ten_columns():
     for path in sorted((ROOT / "suites" / "tables").glob("*.yaml")):
         shown = [column.metric for column in table.load(path).columns]
         assert table.load(path).headline in shown[:9], path.name
+
+
+def test_latex_says_what_the_table_says_and_escapes_the_rest():
+    text = latex.to_latex(make(small_rows(), show=["k"], **BESIDE))
+    assert (
+        r"iwae & 10 & 3 & \textbf{$-$88.90 $\pm$ 2.48} $\bullet$ {\scriptsize [$-$89.02 $\pm$ 0.05 $\surd$]}"
+        in text
+    )
+    assert text.count(r" \\") == 6 and r"\begin{tabular}{lrrrr}" in text
+    assert latex.escape("a_b --all 50% -3 x-3 <σ>\\~") == (
+        r"a\_b -{}-all 50\% $-$3 x-3 $<$$\sigma$$>$\textbackslash{}$\sim$"
+    )
+    assert latex.escape("é 漢") == "é ?"
+
+
+@settings(max_examples=50)
+@given(st.text())
+def test_nothing_in_a_text_is_a_command_to_tex(text):
+    bare = re.sub(r"\\[%&#_{}$]|\\[a-z]+(?![a-z])|\{\}|\$[^$]*\$", "", latex.escape(text))
+    assert not set(bare) & set("\\%&#_{}^~$")
+
+
+def test_a_macro_for_each_number_named_in_letters():
+    made = make([*small_rows(), *steady("svi", 1, params={"preset": "mlp", "k": 5})], show=["k"], **BESIDE)
+    text = latex.to_macros(made, "paper-t1")
+    assert r"\newcommand{\PaperTOneIwaeKOneZeroIwFiveZeroZero}{\ensuremath{-88.90}}" in text
+    assert r"\newcommand{\PaperTOneIwaeKOneZeroIwFiveZeroZeroHalf}{\ensuremath{2.48}}" in text
+    assert r"\newcommand{\PaperTOneIwaeKOneZeroIwFiveZeroZeroPublished}{\ensuremath{-89.02}}" in text
+    names = re.findall(r"\\newcommand\{\\([^}]*)\}", text)
+    assert len(names) == len(set(names)) and all(re.fullmatch("[A-Za-z]+", name) for name in names)
+    alike = make([*steady("a_b", 1), *steady("a-b", 2)])
+    with pytest.raises(UserError, match="two numbers would be called"):
+        latex.to_macros(alike, "t")
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex is installed")
+def test_a_paper_with_all_of_it_compiles(tmp_path):
+    made = [make(small_rows(), show=["k"], **BESIDE), nasty()]
+    body = (
+        latex.to_macros(made[0], "t") + "".join(map(latex.to_latex, made)) + r"\TIwaeKOneZeroIwFiveZeroZero"
+    )
+    paper = r"\documentclass{article}\usepackage{booktabs}\begin{document}" + body + r"\end{document}"
+    (tmp_path / "paper.tex").write_text(paper)
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]

@@ -38,7 +38,9 @@ def rows(
 @click.command()
 @click.argument("names", nargs=-1)
 @RESULTS
-@click.option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice([*FORMS, "latex", "macros"]), default="text", show_default=True
+)
 @click.option("--all", "whole", is_flag=True, help="Show every column; CSV and JSON always do.")
 @JSON
 def table(names: tuple[str, ...], results: Path, form: str, whole: bool, as_json: bool) -> None:

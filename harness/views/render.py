@@ -65,17 +65,21 @@ def brief(table: Table, most: int = MAX_COLUMNS) -> Table:
 
     What all rows share is told below; of the rest the first columns stay, and those that are `needed`.
     """
-    same, kept = [], []
+    kept: list[int] = []
+    same: dict[str, list[str]] = {}
     for index, head in enumerate(table.heads):
         texts = {row[index].text for row in table.rows} - {"–"}
         if head.needed or len(table.rows) < 2 or len(texts) > 1:
             kept.append(index)
         elif texts:
-            same.append(f"{head.title} is {texts.pop()}")
+            same.setdefault(texts.pop(), []).append(head.title)
     spare = [index for index in kept if not table.heads[index].needed]
     left_out = spare[max(0, most - len(kept) + len(spare)) :]
     kept = [index for index in kept if index not in left_out]
-    notes = [f"In all rows to which it applies, {'; '.join(same)}."] if same else []
+    told = [
+        f"{', '.join(titles)} {'is' if len(titles) == 1 else 'are'} {text}" for text, titles in same.items()
+    ]
+    notes = [f"In all rows to which it applies, {'; '.join(told)}."] if told else []
     if left_out:
         names = ", ".join(table.heads[index].key for index in left_out)
         notes.append(f"Left out here, shown by --all and in CSV: {names}.")
