@@ -207,14 +207,23 @@ def show_table(name: str, results: Path, form: str, *, whole: bool = False) -> s
     return latex.to_latex(made) if form == "latex" else render.FORMATS[form](made)
 
 
-def draw_figure(name: str, rows: Sequence[Row], registry: Registry, form: str) -> tuple[bytes, list[str]]:
+def draw_figure(
+    name: str, rows: Sequence[Row], results: Path, registry: Registry, form: str
+) -> tuple[bytes, list[str]]:
     """A declared figure over these rows, as svg, pdf or png, or its data as json; and its notes."""
-    from harness.views import curve, drawing, figure_file
+    from harness.views import curve, drawing, figure_file, gallery
 
-    made = curve.make(figure_file.load(figure_file.find(name), registry), rows)
+    spec = figure_file.load(figure_file.find(name), registry)
+    made: curve.Figure | gallery.Gallery
+    if isinstance(spec, figure_file.GallerySpec):
+        made = gallery.make(spec, rows, Store(results))
+        drawn = drawing.hang(made, form) if made.rows and form != "json" else b""
+    else:
+        made = curve.make(spec, rows)
+        drawn = drawing.draw(made, form) if made.panels and form != "json" else b""
     if form == "json":
-        text = json.dumps(dataclasses.asdict(made), indent=1, ensure_ascii=False)
+        text = json.dumps(dataclasses.asdict(made), indent=1, ensure_ascii=False, default=str)
         return text.encode() + b"\n", made.notes
-    if not made.panels:
+    if not drawn:
         raise UserError(f"{name}: nothing to draw. {' '.join(made.notes)}")
-    return drawing.draw(made, form), made.notes
+    return drawn, made.notes

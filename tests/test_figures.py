@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from harness import registry, rows
 from harness.registry import HOME
 from harness.row import Row
+from harness.store import Store
 from harness.strict_yaml import InvalidFile
-from harness.views import curve, drawing, figure_file
-from harness.views.figure_file import Beside, CurveSpec, Line
+from harness.views import curve, drawing, figure_file, gallery
+from harness.views.figure_file import Beside, CurveSpec, GallerySpec, Line
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -182,10 +183,33 @@ def test_no_two_methods_look_alike_and_curves_use_their_room() -> None:
     assert len(columns) > 0.55 * picture.width  # the first curve is a flat one without gaps
 
 
+def test_a_gallery_shows_the_lowest_seed_that_has_a_picture_and_names_who_has_none(tmp_path: Path) -> None:
+    from PIL import Image
+
+    made = [row(m, seed, "l1", 1.0, bits=bits) for m in "ab" for bits in (1000, 50) for seed in (2, 1, 0)]
+    for each in made:
+        if each.method == "a" and each.seed:
+            folder = tmp_path / "cells" / each.key
+            folder.mkdir(parents=True)
+            Image.new("L", (8, 4), each.seed).save(folder / "p.png")
+    asked = GallerySpec("gallery", "t", "t", "p.png", panels=["bits"])
+    hung = gallery.make(asked, made, Store(tmp_path))
+    assert {t: [p.caption for p in pictures] for t, pictures in hung.rows.items()} == {
+        "bits 50": ["a, seed 1"],
+        "bits 1000": ["a, seed 1"],
+    }
+    assert "No such picture: b [bits 50]; b [bits 1000]." in hung.notes
+    assert drawing.hang(hung, "svg") == drawing.hang(hung, "svg")
+    with pytest.raises(ValueError, match="without pictures"):
+        drawing.hang(gallery.make(asked, [], Store(tmp_path)), "svg")
+
+
 def test_every_shipped_figure_loads_and_those_with_frozen_values_are_drawn(tmp_path: Path) -> None:
     found = registry.scan()
     frozen = rows.frozen(sorted((HOME / "results" / "frozen").glob("*.json")))
-    drawn = {n: curve.make(figure_file.load(figure_file.find(n), found), frozen) for n in figure_file.names()}
+    specs = {name: figure_file.load(figure_file.find(name), found) for name in figure_file.names()}
+    drawn = {name: curve.make(each, frozen) for name, each in specs.items() if isinstance(each, CurveSpec)}
+    assert len(drawn) < len(specs)
     assert drawn["necst-distortion"].panels and len(drawn["bsvi-budget"].labels) == 7
     assert any(each.kind == "published" for each in drawn["lmifr-tradeoff"].panels[0].series)
 

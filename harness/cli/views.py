@@ -78,7 +78,7 @@ def figure(names: tuple[str, ...], results: Path, form: str, output: Path) -> No
         return click.echo("\n".join(figure_file.names()))
     found, made = registry.scan(), session.rows_or_frozen(results, ())
     for name in names:
-        drawn, notes = session.draw_figure(name, made, found, form)
+        drawn, notes = session.draw_figure(name, made, results, found, form)
         output.mkdir(parents=True, exist_ok=True)
         path = output / f"{name}.{form}"
         path.write_bytes(drawn)

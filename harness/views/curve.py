@@ -86,9 +86,9 @@ def make(spec: CurveSpec, rows: Iterable[Row]) -> Figure:
     by_line = [(line, _groups(spec, line, rows)) for line in spec.lines]
     every = list({group.key: group for _, found in by_line for group in found}.values())
     ours = {group.key: group for line, found in by_line if not line.reference for group in found}
-    names = _labels(spec, list(ours.values()))
+    names = grouping.short_labels(list(ours.values()), spec.panels, [spec.x_setting, *spec.along])
     panels: dict[str, Panel] = {}
-    for group in sorted(every, key=lambda group: _order(spec, group)):
+    for group in sorted(every, key=lambda group: grouping.order(group, spec.panels)):
         panels.setdefault(_panel(spec, group), Panel(_panel(spec, group), []))
     for line, found in by_line:
         for title, series in sorted(
@@ -112,30 +112,8 @@ def _groups(spec: CurveSpec, line: Line, rows: Sequence[Row]) -> list[Group]:
     return [group for group in found if len({canonical(group.settings.get(n)) for n in line.same}) < 2]
 
 
-def _order(spec: CurveSpec, group: Group) -> list[tuple[float, str]]:
-    """Panels stand in the order of their settings, numbers by size."""
-    values = [group.settings.get(name) for name in spec.panels]
-    return [(float(value), "") if isinstance(value, (int, float)) else (0.0, str(value)) for value in values]
-
-
 def _panel(spec: CurveSpec, group: Group) -> str:
-    bare = ("dataset", "method")
-    texts = {name: spell(group.settings.get(name)) for name in spec.panels}
-    return ", ".join(text if name in bare else f"{name} {text}" for name, text in texts.items())
-
-
-def _labels(spec: CurveSpec, groups: Sequence[Group]) -> dict[str, str]:
-    """A label by group key: the method, and what tells its curves in one panel apart."""
-    kin: dict[tuple[str, str], list[Group]] = {}
-    for group in groups:
-        kin.setdefault((_panel(spec, group), group.settings["method"]), []).append(group)
-    made = {}
-    for (_, method), listed in kin.items():
-        names = sorted(grouping.differing(listed) - {spec.x_setting, *spec.along})
-        for group in listed:
-            text = ", ".join(f"{n}={spell(group.settings[n])}" for n in names if n in group.settings)
-            made[group.key] = f"{method} ({text})" if text else method
-    return made
+    return grouping.place(group, spec.panels)
 
 
 def _series(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.views.curve import Figure, Panel, Series
+from harness.views.gallery import Gallery
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,6 +73,43 @@ def draw(figure: Figure, form: str) -> bytes:
         for area, panel in drawn:
             _spread_labels(area, [_look(series, figure.labels) for series in _dodged(figure, panel)])
             _thin_ticks(area)
+        sheet.savefig(out, format=form, dpi=200, metadata=UNDATED[form])
+    return out.getvalue()
+
+
+def hang(gallery: Gallery, form: str) -> bytes:
+    """The pictures of a gallery as one file, a row for each title. Raises ValueError if there are none."""
+    if not gallery.rows:
+        raise ValueError("a gallery without pictures")
+    import matplotlib
+    from matplotlib.figure import Figure as Sheet
+    from matplotlib.image import imread
+
+    lines = [
+        (title if begin == 0 else "", pictures[begin : begin + ABREAST])
+        for title, pictures in gallery.rows.items()
+        for begin in range(0, len(pictures), ABREAST)
+    ]
+    shown = [[imread(picture.path) for picture in pictures] for _, pictures in lines]
+    heights = [max(image.shape[0] / image.shape[1] for image in row) * WIDE + 0.5 for row in shown]
+    out = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        sheet = Sheet((WIDE * ABREAST, sum(heights)), layout="constrained")
+        axes = sheet.subplots(len(lines), ABREAST, squeeze=False, height_ratios=heights)
+        for areas, (title, pictures), images in zip(axes, lines, shown, strict=True):
+            for area in areas:
+                area.set_axis_off()
+            for area, picture, image in zip(areas, pictures, images, strict=False):
+                area.imshow(image, cmap="gray", interpolation="nearest")
+                area.set_title(textwrap.fill(picture.caption, TITLE), loc="left")
+            areas[0].annotate(
+                title,
+                (0, 1),
+                (0, 28),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                fontweight="bold",
+            )
         sheet.savefig(out, format=form, dpi=200, metadata=UNDATED[form])
     return out.getvalue()
 

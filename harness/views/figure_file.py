@@ -77,6 +77,21 @@ class CurveSpec:
     published: Beside | None = None
 
 
+@dataclass(frozen=True)
+class GallerySpec:
+    """The pictures of one file name that scores wrote into the cells that `where` keeps, or fits beside them.
+
+    There is one for each method and setting, in a row of their own for each combination of `panels`.
+    """
+
+    kind: Literal["gallery"]
+    title: str
+    task: str
+    picture: str
+    where: dict[str, Scalar | list[Scalar]] = field(default_factory=dict)
+    panels: list[str] = field(default_factory=list)
+
+
 def names() -> list[str]:
     """Every declared figure."""
     return sorted(path.stem for path in FIGURES.glob("[!.]*.yaml"))
@@ -89,16 +104,28 @@ def find(name: str) -> Path:
     return FIGURES / f"{name}.yaml"
 
 
-def load(path: Path, registry: Registry) -> CurveSpec:
+def load(path: Path, registry: Registry) -> CurveSpec | GallerySpec:
     """Read a figure file. Raises `InvalidFile` with all faults: unknown tasks and metrics, too."""
     entry = strict_yaml.read(path)
     faults: list[Fault] = []
-    spec = strict_yaml.build(CurveSpec, entry, faults)
-    if spec:
-        faults += _faults_of(spec, entry, registry)
+    kind = entry.value.get("kind") if isinstance(entry.value, dict) else None
+    spec: CurveSpec | GallerySpec | None
+    if kind and kind.value == "gallery":
+        spec = strict_yaml.build(GallerySpec, entry, faults)
+        if spec and spec.task not in registry.tasks:
+            faults.append(_unknown_task(spec.task, entry, registry))
+    else:
+        spec = strict_yaml.build(CurveSpec, entry, faults)
+        if spec:
+            faults += _faults_of(spec, entry, registry)
     if faults or spec is None:
         raise strict_yaml.InvalidFile(path, faults)
     return spec
+
+
+def _unknown_task(task: str, entry: Entry, registry: Registry) -> Fault:
+    line = entry.value["task"].line
+    return Fault(line, "task", f"unknown task {task!r}{did_you_mean(task, registry.tasks)}")
 
 
 def _faults_of(spec: CurveSpec, entry: Entry, registry: Registry) -> Iterable[Fault]:
@@ -116,7 +143,7 @@ def _faults_of(spec: CurveSpec, entry: Entry, registry: Registry) -> Iterable[Fa
     if spec.published and bool(spec.published.x) != bool(spec.x_metric):
         yield fault("published", "give its metric x if the figure has an x_metric, and only then")
     if spec.task not in registry.tasks:
-        yield fault("task", f"unknown task {spec.task!r}{did_you_mean(spec.task, registry.tasks)}")
+        yield _unknown_task(spec.task, entry, registry)
         return
     known = registry.tasks[spec.task].metrics
     named = {"y": [spec.y], "x_metric": [spec.x_metric], "x_values": list(spec.x_values)}

@@ -175,6 +175,34 @@ def origins(groups: Sequence[Group]) -> str:
     return f"Shows {many} of {', '.join(suites)} (cells {digest(keys)[:10]})."
 
 
+def place(group: Group, names: Sequence[str]) -> str:
+    """Where a group stands by these settings, as a title."""
+    texts = {name: spell(group.settings.get(name)) for name in names}
+    return ", ".join(
+        text if name in ("dataset", "method") else f"{name} {text}" for name, text in texts.items()
+    )
+
+
+def order(group: Group, names: Sequence[str]) -> list[tuple[float, str]]:
+    """A key that sorts groups by these settings, numbers by size."""
+    values = [group.settings.get(name) for name in names]
+    return [(float(value), "") if isinstance(value, (int, float)) else (0.0, str(value)) for value in values]
+
+
+def short_labels(groups: Sequence[Group], within: Sequence[str], free: Sequence[str]) -> dict[str, str]:
+    """A label by group key: the method, and what else tells its groups of one place apart, `free` aside."""
+    kin: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        kin.setdefault((place(group, within), group.settings["method"]), []).append(group)
+    made = {}
+    for (_, method), listed in kin.items():
+        names = sorted(differing(listed) - {*free})
+        for group in listed:
+            text = ", ".join(f"{n}={spell(group.settings[n])}" for n in names if n in group.settings)
+            made[group.key] = f"{method} ({text})" if text else method
+    return made
+
+
 def spell(value: Any) -> str:
     """A setting as text."""
     return value if isinstance(value, str) else canonical(value)
