@@ -10,7 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import gates, stats
@@ -37,7 +37,10 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judgement on one metric under one setting; `metric` is "" where cells have no result at all."""
+    """The judgement on one metric under one setting, of which it names what is not at its default.
+
+    `metric` is "" where cells have no result at all.
+    """
 
     task: str
     settings: dict[str, Any]
@@ -71,7 +74,8 @@ def compare(then: Frozen, now: Frozen, registry: Registry, only: Only | None = N
             frozen = [value for value in then.values[place].values() if math.isfinite(value)]
             judgement = gates.judge(found, frozen, metric.tolerance, family, metric.direction)
             verdicts.append(_verdict(place, judgement, metric.tolerance))
-    return sorted(verdicts, key=_worst_first)
+    shown = [replace(each, settings=_plain(each.task, each.settings, registry)) for each in verdicts]
+    return sorted(shown, key=_worst_first)
 
 
 def _pair(
@@ -119,14 +123,23 @@ def _gone(setting: Setting, twin: Setting, then: Frozen, now: Frozen, only: Only
 
 
 def _telling(setting: Setting, registry: Registry) -> Setting:
-    """A setting without the parameters that are at their default."""
-    task, given = setting[0], json.loads(setting[1])
+    """What tells a setting from others."""
+    return setting[0], canonical(_plain(setting[0], json.loads(setting[1]), registry))
+
+
+def _plain(task: str, given: dict[str, Any], registry: Registry) -> dict[str, Any]:
+    """Settings without the parameters that are at their default; a data set is always named."""
     known = dict(registry.tasks[task].parameters) if task in registry.tasks else {}
     if method := registry.methods.get((task, given.get("method", ""))):
         known |= method.parameters
-    plain = {name for name, word in known.items() if not word.required and name in given}
-    plain = {name for name in plain if canonical(known[name].default) == canonical(given[name])}
-    return task, canonical({name: value for name, value in given.items() if name not in plain})
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in known
+        or name == "dataset"
+        or known[name].required
+        or canonical(known[name].default) != canonical(value)
+    }
 
 
 def _wanted(setting: Setting, only: Only) -> bool:
@@ -188,13 +201,27 @@ def exit_code(verdicts: Iterable[Verdict], *, allow_missing: bool = False) -> in
 
 
 def origins(then: Frozen, now: Frozen) -> list[str]:
-    """A line for each way in which the devices and the software behind two sides differ."""
+    """A line for each way in which the devices and the software behind two sides are known to differ."""
     before, after = ({"device": side.device} | side.versions for side in (then, now))
     return [
-        f"{name}: {before.get(name) or 'unknown'} then, {after.get(name) or 'unknown'} now"
-        for name in before | after
-        if before.get(name) != after.get(name)
+        f"{name}: {before[name]} then, {after[name]} now"
+        for name in before
+        if before[name] and after.get(name) and before[name] != after[name]
     ]
+
+
+def reach(verdicts: Sequence[Verdict]) -> list[str]:
+    """In how many values a loss of twice the tolerance would have been found, as a sentence."""
+    judged = [each for each in verdicts if each.tolerance is not None]
+    found = [
+        each
+        for each in judged
+        if each.judgement.detectable is not None
+        and each.judgement.detectable <= gates.LOSS * (each.tolerance or 0.0)
+    ]
+    if not judged:
+        return []
+    return [f"a loss of twice the tolerance would have been found in {len(found)} of {len(judged)} values"]
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:

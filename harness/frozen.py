@@ -98,6 +98,7 @@ def thaw(path: Path) -> Frozen:
         found = Frozen(read["suite"], read["device"], dict(read["versions"]))
         for cell in read["cells"]:
             task, settings, seed = cell["task"], canonical(cell["settings"]), int(cell["seed"])
+            str(cell["settings"]["method"])  # every setting names one
             found.statuses[task, settings][seed] = "ok"
             for metric, value in cell["metrics"].items():
                 found.values[task, settings, metric][seed] = float(value)
@@ -119,6 +120,12 @@ def suite_of(found: Frozen, path: Path) -> str:
     """The suite that the frozen file `path` names, as `suite.find` takes it."""
     beside = path.parent / found.suite
     return str(beside) if beside.is_file() else found.suite
+
+
+def is_suite(word: str) -> bool:
+    """Whether a word means a suite, by name or file, rather than a frozen file or a results folder."""
+    path = Path(word)
+    return path.suffix in (".yaml", ".yml") or not (path.exists() or path.suffix == ".json")
 
 
 def reference(suite: str) -> Path:

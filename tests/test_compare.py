@@ -31,6 +31,10 @@ METRICS = {
     "update_seconds": {"direction": "lower", "kind": "speed", "tolerance": 0.0},
 }
 HERE = Path("x")
+NO_METHOD = (
+    '{"format": 1, "suite": "s", "device": "cpu", "versions": {}, "cells": '
+    '[{"task": "tiny", "settings": [], "seed": 0, "metrics": {"iw500": 1.0}}]}'
+)
 EXTRA = Parameter("extra", int, 3, required=False)
 
 
@@ -127,7 +131,18 @@ def test_nothing_to_freeze(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", "null", '{"format": 1, "cells": [1]}', '{"format": 2}', "\x00", '{"format": 1}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "null",
+        '{"format": 1, "cells": [1]}',
+        '{"format": 2}',
+        "\x00",
+        '{"format": 1}',
+        NO_METHOD,
+    ],
 )
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "f.json").write_text(text)
@@ -266,11 +281,26 @@ def test_what_a_reference_can_find_is_told_before_anything_runs():
     assert steady.startswith("1 of 3 values: the same") and lone.startswith("1 of 3 values: of one seed")
 
 
+def test_what_a_comparison_could_have_found_is_told():
+    found = judged([three(), cell("lone", 0, iw500=1.0)], [three(), cell("lone", 0, iw500=1.0)])
+    assert compare.reach(found) == ["a loss of twice the tolerance would have been found in 0 of 2 values"]
+    steady = [cell("svi", seed, iw500=1.0) for seed in range(3)]
+    assert "in 1 of 1 values" in compare.reach(judged(steady, steady))[0]
+    assert compare.reach(judged([three()], [])) == []
+
+
+def test_a_verdict_names_what_is_not_at_its_default():
+    cells = gather(three(params={"k": 10, "extra": 3, "steps": 9}))
+    (found,) = compare.compare(cells, cells, registry(extra=EXTRA))
+    assert found.settings == {"dataset": "omniglot", "method": "svi", "k": 10}
+
+
 def test_devices_and_software_are_told_where_they_differ():
     then = Frozen(device="cpu", versions={"torch": "2.12", "numpy": "2"})
     now = Frozen(device="NVIDIA H100", versions={"torch": "2.13", "numpy": "2"})
     told = ["device: cpu then, NVIDIA H100 now", "torch: 2.12 then, 2.13 now"]
-    assert compare.origins(then, now) == told and compare.origins(then, then) == []
+    assert compare.origins(then, now) == told
+    assert compare.origins(then, then) == compare.origins(then, Frozen()) == []
 
 
 def mixed() -> list[compare.Verdict]:
@@ -338,6 +368,7 @@ def told(tmp_path, monkeypatch):
     kept = [line for line in lines if not ('"seed":2' in line and '"method":"cut"' in line)]
     assert len(kept) == len(lines) - 1
     (tmp_path / "now.json").write_text("\n".join(kept))
+    (tmp_path / "now.kept").write_text("\n".join(kept))
     monkeypatch.chdir(tmp_path)
     return lambda *words: CliRunner().invoke(main, ["compare", str(reference), *words])
 
@@ -347,7 +378,7 @@ def told(tmp_path, monkeypatch):
     [
         (["now.json"], 1, "1 missing, 133 ok"),
         (["now.json", "--allow-missing"], 0, "1 missing, 133 ok"),
-        (["now.json", "--only", "seed=0,1"], 0, "133 ok"),
+        (["now.kept", "--only", "seed=0,1"], 0, "133 ok"),
         (["now.json", "--only", "method=nothing"], 2, "nothing to compare"),
         (["absent.json"], 2, "harness: absent.json: cannot be read"),
     ],

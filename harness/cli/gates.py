@@ -66,19 +66,19 @@ def compare(
     def side(word: str) -> frozen.Frozen:
         if Path(word).is_dir():
             return frozen.gather(making.stored(Path(word)), Path(word))
-        if word.endswith(".json"):
+        if not frozen.is_suite(word):
             return frozen.thaw(Path(word))
         loaded, found, store, cells = lay_out(Selection(word, (), only, folders, results))
         return frozen.gather(making.of_plan(cells, found, loaded.name), store.root)
 
-    if not Path(then).is_dir() and not then.endswith(".json"):
+    if frozen.is_suite(then):
         then, now = str(frozen.reference(then)), now or then
     before = side(then)
     if not (now := now or frozen.suite_of(before, Path(then))):
         raise UserError(f"{then}: compare with what? Name a second folder, frozen file or suite")
     after = side(now)
     verdicts = judging.compare(before, after, registry.scan(folders), plan.parse_filters(only))
-    notes = [judging.NOTE, *judging.origins(before, after)]
+    notes = [judging.NOTE, *judging.reach(verdicts), *judging.origins(before, after)]
     click.echo(getattr(render, f"to_{form}")(judging.as_table(verdicts, None, *notes, every=every)))
     sys.exit(judging.exit_code(verdicts, allow_missing=allow_missing))
 
