@@ -30,7 +30,7 @@ SHORT = {
     "learning_rate": 0.01,
     "cooling": 0.3,
 }
-SCORE = {"audit_rows": 300, "audit_folds": 2, "audit_steps": 50, "density_rows": 200, "density_steps": 20}
+SCORE = {"test_rows": 200, "audit_draws": 300, "audit_steps": 20, "density_steps": 20}
 
 
 def method(name: str) -> Any:

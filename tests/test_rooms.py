@@ -22,6 +22,7 @@ ONLY_SCORED = {
     "evidence",
     "audit",
     "information",
+    "ceiling",
     "gaps",
 }
 API = {"harness", "harness.authoring", "harness.context", "harness.errors"}

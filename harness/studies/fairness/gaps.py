@@ -37,30 +37,41 @@ def _spread(predicted: numpy.ndarray, u: numpy.ndarray) -> float:
     return float(max(rates) - min(rates)) if rates else 0.0
 
 
-def frontier(
-    chance: numpy.ndarray, y: numpy.ndarray, u: numpy.ndarray
-) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """(gaps of parity, best accuracy within them): what thresholds on P(y = 1) (N,) can reach, both rising.
+class Told(NamedTuple):
+    """What a classifier says of people, P(y = 1) (N,), beside their labels (N,) and groups (N,)."""
 
-    The constant predictions are among them, so the curve starts at a gap of 0 and the larger class's share.
+    chance: numpy.ndarray
+    y: numpy.ndarray
+    u: numpy.ndarray
+
+
+def frontier(own: Told, others: Told) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """(gaps of parity δ, accuracy on `others`), of the threshold that is most accurate on `own` people.
+
+    Among thresholds with a gap of at most δ on `own` people, that is: the others' labels choose nothing. The
+    constant prediction of the larger class is one of them, so the curve starts at a gap of 0.
     """
-    cuts = numpy.unique(numpy.quantile(chance, numpy.linspace(0, 1, 200)))
-    points = [(0.0, max(y.mean(), 1 - y.mean()))]
-    for cut in cuts:
-        predicted = chance > cut
-        points.append((_spread(predicted, u), (predicted == y).mean()))
-    found = numpy.array(sorted(points))
-    return found[:, 0], numpy.maximum.accumulate(found[:, 1])
+    larger = own.y.mean() > 0.5
+    points = [(0.0, (own.y == larger).mean(), (others.y == larger).mean())]
+    for cut in numpy.unique(numpy.quantile(own.chance, numpy.linspace(0, 1, 200))):
+        predicted, told = own.chance > cut, others.chance > cut
+        points.append((_spread(predicted, own.u), (predicted == own.y).mean(), (told == others.y).mean()))
+    gap, seen, reached = numpy.array(sorted(points)).T
+    best = seen >= numpy.maximum.accumulate(seen)
+    chosen = numpy.maximum.accumulate(numpy.where(best, numpy.arange(len(gap)), 0))
+    return gap, reached[chosen]
 
 
 def area(gap: numpy.ndarray, accuracy: numpy.ndarray, widest: float = GAPS) -> float:
-    """Mean over 0 ≤ δ ≤ `widest` of the best accuracy with a gap of at most δ: the trade-off's area."""
+    """Mean over 0 ≤ δ ≤ `widest` of the accuracy at δ on the curve of `frontier`."""
     edges = numpy.append(gap.clip(max=widest), widest)
     return float((numpy.diff(edges) * accuracy).sum() / widest)
 
 
-def predict(name: str, train: numpy.ndarray, y: numpy.ndarray, test: numpy.ndarray) -> numpy.ndarray:
-    """P(y = 1) of the test rows (M,) by a classifier fitted to standardised training codes (N, d)."""
+def predict(
+    name: str, train: numpy.ndarray, y: numpy.ndarray, test: numpy.ndarray
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """P(y = 1) of training (N,) and test rows (M,), by a classifier fitted to standardised training codes."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
 
@@ -68,5 +79,6 @@ def predict(name: str, train: numpy.ndarray, y: numpy.ndarray, test: numpy.ndarr
     model: Any = LogisticRegression()
     if name == "boosted":
         model = HistGradientBoostingClassifier(max_iter=50, random_state=0)
-    model.fit((train - centre) / width, y)
-    return model.predict_proba((test - centre) / width)[:, 1]
+    train, test = (train - centre) / width, (test - centre) / width
+    model.fit(train, y)
+    return model.predict_proba(train)[:, 1], model.predict_proba(test)[:, 1]

@@ -1,8 +1,8 @@
-"""How much a stochastic code z ~ q(z | x, u) tells of x, given u: two estimates of I(x; z | u), in nats.
+"""How much a stochastic code z ~ q(z | x, u) tells of x, given u: three estimates of I(x; z | u), in nats.
 
-Both are E ln q(z | x, u) − E ln q̂(z | u) over held-out rows, with a density q̂ of the codes of each group.
+All are E ln q(z | x, u) − E ln q̂(z | u) over held-out rows, with a density q̂ of the codes of each group.
 Whatever q̂ is, the expectation is I(x; z | u) + KL(q(z | u) ‖ q̂): never too small, and too large by the
-misfit of q̂.
+misfit of q̂. So the smallest is the closest.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from harness.studies.fairness.networks import Adam, Networks
 
 TINY = 1e-8
 """Variance lent to kernels, so that codes which lie in a plane have a density at all."""
+SMALLEST = 1e-300
+"""Of a density, relative to the nearest row's: the code is then far from all rows of the group."""
 CHUNK = 500
 """Rows that are held against all codes at once."""
 COMPONENTS, HIDDEN = 6, 48
@@ -27,12 +29,26 @@ HELD_BACK = 0.1
 
 
 class Codes(NamedTuple):
-    """Codes of N rows: mean and scale of q(z | x, u) and one draw z (each N, d), groups u (N,)."""
+    """Codes of N rows: mean and scale of q(z | x, u) and one draw z (each N, d), groups u (N,).
+
+    Where a code has no density its scale is 0 and its mean is z.
+    """
 
     mean: Tensor
     scale: Tensor
     z: Tensor
     u: Tensor
+
+    def take(self, index: Tensor) -> Codes:
+        """Some of the rows."""
+        return Codes(*(part[index] for part in self))
+
+    def draw(self, count: int, generator: torch.Generator) -> Codes:
+        """`count` fresh draws, of all rows in turn."""
+        index = torch.arange(count) % len(self.u)
+        some = self.take(index)
+        noise = torch.randn(some.mean.shape, generator=generator)
+        return some._replace(z=torch.addcmul(some.mean, some.scale, noise))
 
     def log_density(self) -> Tensor:
         """ln q(z | x, u) (N,)."""
@@ -79,6 +95,25 @@ def _kernel_log_density(centres: Tensor, points: Tensor) -> Tensor:
     return torch.cat(found) - constant
 
 
+def mixture_log_density(train: Codes, z: Tensor, parts: Tensor) -> Tensor:
+    """ln q̂(z) (N, P) of codes z (N, d) under P mixtures of the training rows' own posteriors.
+
+    `parts` (M, P) of 0 and 1 says which of the M rows each mixture has. With the groups one-hot this is
+    ln q̂(z | u): the aggregate posterior of the training rows itself, with nothing to smooth.
+    """
+    precision = train.scale.double().square().reciprocal()
+    weighted = (train.mean * precision).T
+    constant = -0.5 * (train.mean * weighted.T).sum(1) - train.scale.double().log().sum(1)
+    shift = train.z.shape[1] / 2 * math.log(2 * math.pi) + parts.sum(0).log()
+    found = []
+    for part in z.double().split(CHUNK):
+        closeness = torch.addmm(constant, part, weighted).addmm_(part.square(), precision.T, alpha=-0.5)
+        nearest = closeness.amax(1, keepdim=True)
+        closeness.sub_(nearest).exp_()
+        found.append((closeness @ parts.double()).clamp(min=SMALLEST).log() + nearest)
+    return torch.cat(found) - shift
+
+
 def neural_information(train: Codes, test: Codes, steps: int, generator: torch.Generator) -> Tensor:
     """ln q(z | x, u) − ln q̂(z | u) of each test row (N,), q̂ an autoregressive network.
 
@@ -90,7 +125,7 @@ def neural_information(train: Codes, test: Codes, steps: int, generator: torch.G
     """
     order = torch.randperm(len(train.z), generator=generator)
     held = max(1, int(HELD_BACK * len(order)))
-    own, held_back = (Codes(*[part[index] for part in train]) for index in (order[held:], order[:held]))
+    own, held_back = train.take(order[held:]), train.take(order[:held])
     groups = int(max(train.u.max(), test.u.max())) + 1
     density = _Density(own, groups, generator)
     density.fit(own, held_back, steps, generator)
@@ -127,9 +162,8 @@ class _Density:
         best, kept = self._mean(held_back), self.networks.flat.clone()
         for step in range(1, steps + 1):
             index = torch.randint(len(codes.z), (FIT_BATCH,), generator=generator)
-            noise = torch.randn(FIT_BATCH, codes.z.shape[1], generator=generator)
-            z = torch.addcmul(codes.mean[index], codes.scale[index], noise)
-            loss = -self.log_density(z, codes.u[index]).mean()
+            part = codes.take(index).draw(FIT_BATCH, generator)
+            loss = -self.log_density(part.z, part.u).mean()
             rate = 5e-3 * min(1.0, 2 * (1 - (step - 1) / steps))
             adam.step(torch.autograd.grad(loss, self.networks.parameters), rate)
             if step % LOOK == 0 or step == steps:

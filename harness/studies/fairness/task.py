@@ -31,8 +31,9 @@ VARIANCE = 0.1
 class Problem:
     """People of a training and a test set, the bounds, and the training that the methods share.
 
-    `train` and `test` are `Rows` on the run's device; `epsilon` (4,) are the bounds on c1, c2, eo and eopp,
-    infinite where there is none. `released` follows the authors' code where it differs from the paper.
+    `train` and `test` are `Rows` on the run's device, and `attributes` says of which attribute each column of
+    x is; `epsilon` (4,) are the bounds on c1, c2, eo and eopp, infinite where there is none. `released`
+    follows the authors' code where it differs from the paper.
     """
 
     def __init__(self, run: harness.Run, settings: dict[str, Any]) -> None:
@@ -40,14 +41,20 @@ class Problem:
         self.released = settings["behaviour"] == "released"
         self.epsilon = fair_constraints.parse(settings["constraints"]).to(run.device)
         self.budget = Budget(*(settings[name] for name in Budget._fields))
-        self.train, self.test, self.likelihood = _rows(run, settings["dataset"], settings["sensitive"])
+        self.train, self.test, self.likelihood, self.attributes = _rows(
+            run, settings["dataset"], settings["sensitive"]
+        )
         if self.released and settings["dataset"] == "german":
             self.test = self.train  # the released loader takes the same 900 rows twice
         self.notion = Notion.of(self.train, self.released)
-        self.runs, self.seconds = 0, 0.0
+        self.runs, self.updates, self.seconds = 0, 0, 0.0
 
-    def fit(self, multipliers: Multipliers) -> tuple[FairAutoencoder, Trace]:
-        """A stack of autoencoders trained under `multipliers`, one for each row of their values."""
+    def fit(self, multipliers: Multipliers, steps: int | None = None) -> tuple[FairAutoencoder, Trace]:
+        """A stack of autoencoders trained under `multipliers`, one for each row of their values.
+
+        For `steps` updates each (None: those of the budget), over which the rates cool down all the same.
+        """
+        budget = self.budget._replace(steps=steps or self.budget.steps)
         runs, latent, hidden = len(multipliers.values), self.settings["latent"], self.settings["hidden"]
         model = FairAutoencoder.drawn(
             self.train, runs, latent, hidden, self.likelihood, self.run.stream("weights")
@@ -59,15 +66,15 @@ class Problem:
                 self.train,
                 self.notion,
                 multipliers,
-                self.budget,
+                budget,
                 self.run.stream("order"),
                 self.run.generator("noise"),
-                lambda step: self.run.progress(step, self.budget.steps, runs=runs),
+                lambda step: self.run.progress(step, budget.steps, runs=runs),
             )
-        self.spend(runs, time.perf_counter() - started)
+        self.spend(runs, time.perf_counter() - started, budget.steps)
         return model, trace
 
-    def fit_fixed(self, *rows: list[float]) -> tuple[FairAutoencoder, Trace]:
+    def fit_fixed(self, *rows: list[float], steps: int | None = None) -> tuple[FairAutoencoder, Trace]:
         """`fit` with multipliers (λ_c1, λ_c2, λ_eo, λ_eopp) that stay; each of `rows` is a run.
 
         The released code leaves the two last terms out of the loss where multipliers are fixed.
@@ -77,7 +84,7 @@ class Problem:
             raise UserError(f"multipliers must not be negative: {rows}")
         if self.released:
             values[:, 2:] = 0
-        return self.fit(Fixed(values))
+        return self.fit(Fixed(values), steps)
 
     def fit_shared(self, rows: list[list[float]]) -> dict[str, Tensor]:
         """What `stack` makes of these multipliers, trained once for all cells that ask for it."""
@@ -89,11 +96,12 @@ class Problem:
         self.spend(len(rows), float(made["seconds"]))
         return made
 
-    def spend(self, runs: int, seconds: float) -> None:
-        """Measure what has been spent on training so far, `runs` and `seconds` more than before."""
+    def spend(self, runs: int, seconds: float, steps: int | None = None) -> None:
+        """Measure what training cost so far: `runs` of `steps` updates (None: the budget's) are added."""
         self.runs, self.seconds = self.runs + runs, self.seconds + seconds
+        self.updates += runs * (steps or self.budget.steps)
         self.run.measure("runs", self.runs)
-        self.run.measure("gradient_steps", self.runs * self.budget.steps * (1 + self.budget.adversary_steps))
+        self.run.measure("gradient_steps", self.updates * (1 + self.budget.adversary_steps))
         self.run.measure("train_seconds", self.seconds)
 
     def judge(self, model: FairAutoencoder) -> tuple[Tensor, Tensor]:
@@ -158,8 +166,8 @@ def stack(
     return model.state() | judged | {"seconds": torch.tensor(problem.seconds)}
 
 
-def _rows(run: harness.Run, dataset: str, sensitive: str | None) -> tuple[Rows, Rows, Likelihood]:
-    """The training and the test set, and what models their features."""
+def _rows(run: harness.Run, dataset: str, sensitive: str | None) -> tuple[Rows, Rows, Likelihood, list[str]]:
+    """The training and the test set, what models their features, and the attribute of each feature."""
     arrays = run.data(dataset)
     if "sensitive" not in arrays:
         raise UserError(
@@ -188,7 +196,8 @@ def _rows(run: harness.Run, dataset: str, sensitive: str | None) -> tuple[Rows, 
         )
         for part, found in zip(("train", "test"), groups, strict=True)
     )
-    return train, test, likelihood
+    kept = [name for name, told in zip(attributes, shown, strict=True) if told]
+    return train, test, likelihood, kept
 
 
 def _groups(x: numpy.ndarray, attributes: list[str], names: list[str]) -> numpy.ndarray:
