@@ -15,6 +15,7 @@ METHODS = (
     "mifr",
     "mifr_grid",
     "mifr_greedy",
+    "mifr_search",
     "laftr",
     "vfae",
     "fcrl",

@@ -48,9 +48,9 @@ def made_up(monkeypatch, **changes) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_runs_repeatably_and_is_scored(tmp_path, name):
-    prepared = problem(tmp_path, constraints="c1 < 1, c2 < 0.1")
+    bounds = {"constraints": "c1 < 1, c2 < 0.1", "steps": 40 if name == "mifr_search" else 10}
+    prepared, again = problem(tmp_path, **bounds), problem(tmp_path, **bounds)
     arrays = method(name)(prepared, prepared.run)
-    again = problem(tmp_path, constraints="c1 < 1, c2 < 0.1")
     second = method(name)(again, again.run)
     for key, array in arrays.items():
         if key != "seconds":
@@ -91,6 +91,30 @@ def test_searches_say_what_they_cost(tmp_path, name, runs):
         assert arrays["search_constraints"].shape == (runs, 4)
         chosen = arrays["search_constraints"][arrays["search_chosen"]]
         torch.testing.assert_close(arrays["constraints"], chosen.float(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_search_at_equal_compute_takes_the_steps_of_one_run(tmp_path):
+    prepared = problem(tmp_path, constraints="c1 < 1.5, c2 < 0.03", steps=600, hidden=16)
+    arrays = method("mifr_search")(prepared, prepared.run)
+    told = prepared.run.measurements
+    assert told["runs"] == 4 and told["gradient_steps"] == 600 * 3
+    rates = arrays["search_constraints"][:, 0]
+    assert 1.2 < rates[arrays["search_chosen"]] < 1.5
+    assert (arrays["search_multipliers"][:, 2:] == 0).all()
+
+
+@pytest.mark.parametrize("slopes", [(1.0, 0.5), (3.0, 2.0)])
+def test_false_position_comes_to_the_bounds_that_bind_and_drops_the_others(slopes):
+    """Two constraints whose logarithms fall along ln λ, each its own way, and one that nothing violates."""
+    towards = method("mifr_search").__globals__["towards_the_bounds"]
+    slopes, roots = torch.tensor([*slopes, 0.0]).double(), torch.tensor([-2.0, 1.5, 0.0])
+    values, tried, excesses = torch.ones(3).double(), [], []
+    for _ in range(6):
+        tried.append(values)
+        excesses.append(-slopes * (values.log() - roots) - torch.tensor([0.0, 0.0, 1.0]))
+        values = towards(torch.stack(tried), torch.stack(excesses))
+    assert values[:2].log().tolist() == pytest.approx(roots[:2].tolist(), abs=1e-5)
+    assert values[2] == pytest.approx(0.01)
 
 
 def test_lmifr_meets_its_bounds_and_uses_them_up(tmp_path):
