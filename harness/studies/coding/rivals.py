@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,19 +131,19 @@ def draw(
     from matplotlib.figure import Figure
 
     bits, target = point
-    figure = Figure(figsize=(6, 4), layout="constrained", dpi=120)
+    figure = Figure(figsize=(7, 3.6), layout="constrained", dpi=120)
     axes = figure.subplots()
     targets = np.linspace(0, blank, 200)
-    for label, (channel_bits, distortion) in sent.items():
+    for (label, (channel_bits, distortion)), dashes in zip(
+        sent.items(), itertools.cycle(["-", "--", "-.", ":"])
+    ):
         needed = [separate.bits_for(channel_bits, distortion, each) for each in targets]
-        axes.plot(needed, targets, label=f"{label.replace('_', ' ')} + ideal code")
-    axes.axhline(blank, color="grey", linestyle=":", label="nothing received")
+        axes.plot(needed, targets, linestyle=dashes, label=f"{label.replace('_', ' ')} + ideal code")
+    axes.axhline(blank, color="grey", linewidth=0.8, label="nothing received")
     axes.plot([bits], [target], "k*", markersize=12, label="this code")
     axes.set(
-        xlabel="channel bits per image",
-        ylabel=f"{measured} per pixel",
-        xlim=(0, 20 * bits),
-        ylim=(0, 1.1 * blank),
+        xlabel="channel bits per image", ylabel=f"{measured} per pixel", xscale="log", ylim=(0, 1.1 * blank)
     )
-    axes.legend(fontsize="x-small")
+    axes.set_xlim(left=bits / 10)
+    figure.legend(fontsize="x-small", loc="outside right upper")
     figure.savefig(path)

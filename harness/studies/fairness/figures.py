@@ -26,7 +26,7 @@ def draw(path: Path, curves: dict[str, Curve], arrays: dict[str, Tensor]) -> Non
         if (arrays["trace_multipliers"] != arrays["trace_multipliers"][0]).any():
             panels.append(lambda axes: _trace(axes, arrays, "trace_multipliers", "multiplier λ"))
         panels.append(lambda axes: _trace(axes, arrays, "trace_constraints", "constraint (nats)"))
-    figure = Figure(figsize=(4 * len(panels), 3.2), layout="constrained", dpi=90)
+    figure = Figure(figsize=(4 * len(panels), 3.5), layout="constrained", dpi=90)
     for panel, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
         panel(axes)
     figure.savefig(path)
@@ -35,8 +35,11 @@ def draw(path: Path, curves: dict[str, Curve], arrays: dict[str, Tensor]) -> Non
 def _tradeoff(axes: Any, curves: dict[str, Curve]) -> None:
     for name, (gap, accuracy) in curves.items():
         axes.step(gap, accuracy, where="post", label=name)
-    axes.set(xlim=(0, 1.5 * GAPS), xlabel="gap of parity", ylabel="best accuracy of y from z")
-    axes.legend()
+    widest = max(float(gap[-1]) for gap, _ in curves.values())
+    axes.set(
+        xlim=(0, min(1.5 * GAPS, widest) or GAPS), xlabel="gap of parity", ylabel="best accuracy of y from z"
+    )
+    _legend(axes)
 
 
 def _trace(axes: Any, arrays: dict[str, Tensor], series: str, label: str) -> None:
@@ -45,7 +48,7 @@ def _trace(axes: Any, arrays: dict[str, Tensor], series: str, label: str) -> Non
         axes.plot(steps, values, label=name)
     axes.set(xlabel="update", ylabel=label)
     axes.set_yscale("symlog", linthresh=0.1)
-    axes.legend()
+    _legend(axes)
 
 
 def _search(axes: Any, arrays: dict[str, Tensor]) -> None:
@@ -57,4 +60,9 @@ def _search(axes: Any, arrays: dict[str, Tensor]) -> None:
         constraints[chosen, 1], reconstruction[chosen], "o", mfc="none", ms=12, color="red", label="chosen"
     )
     axes.set(xlabel="C2 (nats)", ylabel="mean ln p(x | z, u) (nats)")
-    axes.legend()
+    _legend(axes)
+
+
+def _legend(axes: Any) -> None:
+    """Above the axes, where no curve can be."""
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize="small")
