@@ -40,6 +40,8 @@ def test_full_measures_every_coding_method_in_three_seeds_and_prints_all_tables(
     assert set(TABLES) <= set(full.tables)
     mine = [cell for cell in full.cells if cell.task == "coding"]
     for method in found.of_task("coding"):
+        if method == "codec_ideal":  # there is no chance in it
+            continue
         assert {cell.seed for cell in mine if cell.method == method} == {0, 1, 2}
     raced = {(cell.method, cell.problem["batch"]) for cell in full.cells if cell.task == "decoding"}
     decoders = ("necst", "straight_through", "ldpc_decoder", "ldpc_package", "sionna", "pyldpc")

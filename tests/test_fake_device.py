@@ -131,8 +131,8 @@ def test_the_instrument_sees_two_devices(run):
         ("methods", "necst", {"objective": "released"}),
         ("methods", "straight_through", {}),
         ("methods", "iabf", {}),
-        ("baselines", "vae_ldpc", {}),
-        ("baselines", "uae_ldpc", {}),
+        ("baselines", "vae_ldpc", {"k": 8}),
+        ("baselines", "uae_ldpc", {"k": 8}),
     ],
 )
 def test_coding_trains_on_a_gpu(run, room, name, parameters, channel):

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -260,8 +260,17 @@ class FrameErrors:
         return self.errors / self.words
 
 
+class Encoder(Protocol):
+    """A code, as far as a sender knows it."""
+
+    @property
+    def k(self) -> int: ...
+
+    def encode(self, bits: Tensor) -> Tensor: ...
+
+
 def frame_errors(
-    code: Code,
+    code: Encoder,
     transmit: Callable[[Tensor], Tensor],
     receive: Callable[[Tensor], Tensor],
     generator: torch.Generator,

@@ -44,21 +44,6 @@ class Images:
             raise ValueError(f"{self.dataset} has no pictures for an image codec: its rows are {self.shape}")
         return (self.x_test * 255).round().to(torch.uint8).reshape(-1, *self.shape).cpu().numpy()
 
-    def worse_than_blank(self, intact: np.ndarray) -> np.ndarray:
-        """Which decoded test images, uint8 (N, D), are no better than the mean training image: (N,) bool.
-
-        By l1 where images are binary, else by l2. A sender can decode too, and leaves these out.
-        """
-        mean = self.x_train.mean(0).expand_as(self.x_test)
-        decoded = torch.from_numpy(intact).to(mean.device).float() / 255
-        return (self._error(decoded) >= self._error(mean)).cpu().numpy()
-
-    def _error(self, images: Tensor) -> Tensor:
-        """How far images (N, D) are from the test images, (N,)."""
-        if self.binary:
-            return ((images > 0.5) != (self.x_test > 0.5)).to(images.dtype).mean(-1)
-        return (self.x_test - images).square().mean(-1)
-
 
 def load(run: harness.Run, dataset: str, binary: bool, test_images: int) -> Images:
     """Training images without validation rows, and `test_images` test images (at most all), evenly spaced.

@@ -60,12 +60,13 @@ def of_scheme(
     for _ in range(draws):
         words = scheme.encode(x, noise)
         corrected = scheme.correct(channel.send(words, noise))
-        wrong += float((corrected != words).any(-1).float().mean()) / draws
+        if isinstance(scheme, schemes.ProtectedCode):
+            wrong += float((scheme.code.encode(corrected) != words).any(-1).float().mean()) / draws
         found = measure.of_logits(x, scheme.reconstruct(corrected), images.binary)
         totals = {name: totals.get(name, 0.0) + values / draws for name, values in found.named().items()}
     scores = _scores(totals)
     scores["bits"] = float(words.shape[-1])
-    if scheme.protected:
+    if isinstance(scheme, schemes.ProtectedCode):
         scores["frame_error_rate"] = harness.Estimate(
             wrong, (wrong * (1 - wrong) / (draws * len(x))) ** 0.5, len(x)
         )
@@ -111,7 +112,7 @@ def separate_bits(
     sent, blank = rivals.curves(gathered.sources, channel), float(gathered.sources["jpeg_scan"].blank.mean())
     rivals.save_points(run.folder / "separate.csv", sent, bits, target.value)
     rivals.draw(run.folder / "separate.png", sent, blank, (bits, target.value), measured)
-    return {**rivals.ideal_bits(sent, target.value), **rivals.ldpc_bits(gathered, target.value)}
+    return {**rivals.ideal_bits(sent, target.value), **rivals.real_bits(gathered, target.value)}
 
 
 def _margin(problem: Problem, found: Scores, channel: BinaryChannel) -> harness.Estimate:

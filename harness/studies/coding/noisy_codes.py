@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.kit.ldpc import channels
+from harness.kit.ldpc import channels, limits
 from harness.kit.ldpc.channels import ERASED
 
 
@@ -34,6 +34,11 @@ class BinaryChannel:
     def capacity(self) -> float:
         """Bits that get through per bit sent."""
         return channels.capacity_bsc(self.eps) if self.kind == "bsc" else channels.capacity_bec(self.eps)
+
+    def message_bits(self, n: int, failing: float) -> float:
+        """The most bits that n uses carry if a share `failing` of blocks may be wrong (an approximation)."""
+        most = limits.message_bits_bsc if self.kind == "bsc" else limits.message_bits_bec
+        return most(n, self.eps, failing)
 
     def send(self, bits: Tensor, generator: torch.Generator) -> Tensor:
         """What arrives of `bits` (any shape, 0 and 1): 0, 1 and, behind the BEC, 2 for erased."""

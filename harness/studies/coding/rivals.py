@@ -14,13 +14,11 @@ import torch
 
 import harness
 from harness.studies.coding import codecs, separate, sources
-from harness.studies.coding.assets import block_loss
+from harness.studies.coding.assets import FAILING, fitting_code
 from harness.studies.coding.noisy_codes import BinaryChannel
 from harness.studies.coding.sources import Source
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from harness.studies.coding.images import Images
 
 IMAGES = 300
@@ -35,44 +33,59 @@ CHARGES: dict[str, tuple[sources.Name, codecs.Charged]] = {
 }
 """Source codes by the name of their metric, with what of a file is charged."""
 
-LDPC = ((15, 1), (6, 1), (5, 1), (4, 1), (5, 2), (4, 2), (4, 3), (4, 6), (4, 20))
-"""(d_c, how often each bit is sent) of the real codes tried: rates 0.8 down to 1/80.
+BLOCK, LEAST = 1000, 100
+"""Channel bits of a real code's block, doubled until a message of so many bits could get through."""
 
-Blocks are of about 1000 channel bits, or longer where that would leave a code of fewer than 300.
-"""
+
+@dataclass(frozen=True)
+class ChannelCode:
+    """Blocks of n channel bits that carry a message of k bits (any number) and fail with a probability."""
+
+    n: int
+    k: float
+    failing: float
 
 
 @dataclass(frozen=True)
 class Rivals:
-    """What stands against a learned code: source codes by the names of `CHARGES`, and the real channel codes:
-    n, how often each bit is sent, and what `block_loss` found."""
+    """What stands against a learned code: source codes by the names of `CHARGES`, a real channel code, and
+    the best of the same length that could exist; no channel codes where nothing gets through."""
 
     sources: dict[str, Source]
-    blocks: list[tuple[int, int, dict[str, Tensor]]]
+    real: ChannelCode | None
+    limit: ChannelCode | None
 
 
 def gather(images: Images, channel: BinaryChannel, run: harness.Run) -> Rivals:
-    """All that `ideal_bits` and `ldpc_bits` need, on 300 test images; WebP is lossy and lossless together."""
+    """All that `ideal_bits` and `real_bits` need, on 300 test images; WebP is lossy and lossless together."""
     count, measured = min(IMAGES, len(images.x_test)), sources.compared(images)
     charges = {name: each for name, each in CHARGES.items() if images.binary or each[0] != "lossless_context"}
     codes = list(dict.fromkeys([*(code for code, _ in charges.values()), "webp_lossless"]))
     wanted: list[tuple[Callable[..., Any], dict[str, Any]]] = [
         sources.asked(images, code, count) for code in codes
     ]
-    sizes = [(d_c, repeat, max(300, 60 * round(1000 / repeat / 60))) for d_c, repeat in LDPC]
-    real = sizes if channel.capacity > 0 else []
-    behind = {"channel": channel.kind, "eps": channel.eps}
-    wanted += [(block_loss, behind | {"n": n, "d_c": d_c, "repeat": repeat}) for d_c, repeat, n in real]
-    assets = run.assets(wanted)
-    made = dict(zip(codes, assets, strict=False))
+    n = block_length(channel)
+    wanted.append((fitting_code, {"n": n, "channel": channel.kind, "eps": channel.eps}))
+    *assets, fitting = run.assets(wanted)
+    made = dict(zip(codes, assets, strict=True))
     lossless = made["webp_lossless"]
     made["webp"] = {
         name: torch.cat([values, lossless[name]], -2) if values.ndim > 1 else values
         for name, values in made["webp"].items()
     }
     found = {name: sources.source(made[each[0]], *each, measured) for name, each in charges.items()}
-    blocks = [(n, repeat, code) for (_, repeat, n), code in zip(real, assets[len(codes) :], strict=True)]
-    return Rivals(found, blocks)
+    k, failing = int(fitting["k"]), float(fitting["errors"] / fitting["words"])
+    real = ChannelCode(n, k, failing) if k else None
+    limit = ChannelCode(n, channel.message_bits(n, FAILING), FAILING) if channel.capacity else None
+    return Rivals(found, real, limit if channel.eps else real)
+
+
+def block_length(channel: BinaryChannel) -> int:
+    """1,000 channel bits, doubled until a message of 100 bits could get through."""
+    n = BLOCK
+    while channel.capacity > 0 and channel.message_bits(n, FAILING) < LEAST:
+        n *= 2
+    return n
 
 
 def ideal_bits(sent: dict[str, tuple[np.ndarray, np.ndarray]], target: float) -> dict[str, float]:
@@ -82,21 +95,29 @@ def ideal_bits(sent: dict[str, tuple[np.ndarray, np.ndarray]], target: float) ->
     return {name: bits for name, bits in needed.items() if np.isfinite(bits)}
 
 
-def ldpc_bits(rivals: Rivals, target: float) -> dict[str, float]:
-    """Channel bits per image with real codes, for JPEG and for the best source code, charged by scan."""
-    found = {name: each for name, each in rivals.sources.items() if CHARGES[name][1] == "scan"}
-    needed = dict.fromkeys(found, float("inf"))
-    for n, repeat, code in rivals.blocks:
-        failing, message = float(code["errors"] / code["words"]), int(code["message"])
-        for name, each in found.items():
-            bits, distortion = separate.in_blocks(
-                each.bits, each.intact, each.blank, message, n * repeat, failing
-            )
-            dearer = n * repeat / message
-            curve = separate.chosen(bits, distortion, each.blank, dearer * each.fields, dearer)
-            needed[name] = min(needed[name], separate.bits_for(*curve, target))
-    made = {"jpeg_ldpc_bits": needed["jpeg_scan"], "best_ldpc_bits": min(needed.values())}
+def real_bits(rivals: Rivals, target: float) -> dict[str, float]:
+    """Channel bits per image with the real code and with the best of its length, and the real code's rate."""
+    made: dict[str, float] = {}
+    if rivals.real:
+        needed = block_bits(rivals.sources, rivals.real, target)
+        made |= {"jpeg_ldpc_bits": needed["jpeg_scan"], "best_ldpc_bits": min(needed.values())}
+        made["ldpc_rate"] = rivals.real.k / rivals.real.n
+    if rivals.limit:
+        made["best_finite_bits"] = min(block_bits(rivals.sources, rivals.limit, target).values())
     return {name: bits for name, bits in made.items() if np.isfinite(bits)}
+
+
+def block_bits(found: dict[str, Source], code: ChannelCode, target: float) -> dict[str, float]:
+    """Channel bits per image that each source code, charged by scan, needs in blocks of `code`."""
+    dearer, needed = code.n / code.k, {}
+    for name, each in found.items():
+        if CHARGES[name][1] == "scan":
+            bits, distortion = separate.in_blocks(
+                each.bits, each.intact, each.blank, code.k, code.n, code.failing
+            )
+            curve = separate.chosen(bits, distortion, each.blank, dearer * each.fields, dearer)
+            needed[name] = separate.bits_for(*curve, target)
+    return needed
 
 
 def curves(found: dict[str, Source], channel: BinaryChannel) -> dict[str, tuple[np.ndarray, np.ndarray]]:

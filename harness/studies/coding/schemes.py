@@ -1,7 +1,7 @@
 """Finished schemes at work: from images to channel bits, and from what arrives to what it says of them.
 
-A scheme has `encode(x, generator)` -> words (B, m) of 0 and 1, `correct(received)` -> words, which undoes
-what a channel code can, and `reconstruct(words)` -> logits (B, D) of the pixels.
+A scheme has `encode(x, generator)` -> words (B, m) of 0 and 1, `correct(received)` -> code bits, which undoes
+what a channel code can, and `reconstruct(code bits)` -> logits (B, D) of the pixels.
 """
 
 from __future__ import annotations
@@ -12,17 +12,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from harness.kit.ldpc.code import Code, decode, regular_code
+from harness.kit.ldpc.matched import MatchedCode, matched_code
 from harness.studies.coding.networks import CodeNetworks
 from harness.studies.coding.noisy_codes import BinaryChannel
 
-ITERATIONS = 50
-
 
 class Scheme(Protocol):
-    """What the score needs; `protected` says whether a channel code promises to return the very words."""
-
-    protected: bool
+    """What the score needs."""
 
     def encode(self, x: Tensor, generator: torch.Generator) -> Tensor: ...
 
@@ -33,8 +29,6 @@ class Scheme(Protocol):
 
 class LearnedCode:
     """Trained networks; the channel's symbols go into the decoder as they arrive."""
-
-    protected = False
 
     def __init__(self, networks: CodeNetworks) -> None:
         self.networks = networks
@@ -54,12 +48,10 @@ class LearnedCode:
 class ProtectedCode(LearnedCode):
     """Trained networks that know no noise, their bits inside an LDPC code: 50 sum-product iterations.
 
-    A block that cannot be decoded is used as it is: the image is damaged, not lost.
+    A block that comes out wrong is used as it is: the image is damaged, not lost.
     """
 
-    protected = True
-
-    def __init__(self, networks: CodeNetworks, code: Code, channel: BinaryChannel) -> None:
+    def __init__(self, networks: CodeNetworks, code: MatchedCode, channel: BinaryChannel) -> None:
         super().__init__(networks)
         self.code, self.channel = code, channel
 
@@ -67,11 +59,7 @@ class ProtectedCode(LearnedCode):
         return self.code.encode(super().encode(x, generator)).to(x.dtype)
 
     def correct(self, received: Tensor) -> Tensor:
-        llr = self.channel.llr(received)
-        return decode(self.code, llr, ITERATIONS, "sum_product").bits.to(received.dtype)
-
-    def reconstruct(self, words: Tensor) -> Tensor:
-        return super().reconstruct(self.code.message(words))
+        return self.code.decode(self.channel.llr(received)).to(received.dtype)
 
 
 class Uncoded:
@@ -79,8 +67,6 @@ class Uncoded:
 
     For independent pixels that are 1 with probability `prior` (D,) this is the best receiver there is.
     """
-
-    protected = False
 
     def __init__(self, prior: Tensor, channel: BinaryChannel) -> None:
         self.prior, self.channel = prior.clamp(1e-6, 1 - 1e-6), channel
@@ -96,11 +82,11 @@ class Uncoded:
 
 
 def restore(arrays: Mapping[str, Tensor], channel: BinaryChannel) -> Scheme:
-    """The scheme that a method left in `arrays`: a prior, or networks, which may have an LDPC code's
-    (n, d_v, d_c, seed) beside them under the name `ldpc`."""
+    """The scheme that a method left in `arrays`: a prior, or networks, which may have a matched code's
+    (n, k) beside them under the name `ldpc`."""
     if "prior" in arrays:
         return Uncoded(arrays["prior"], channel)
     networks = CodeNetworks.restore(arrays)
     if "ldpc" not in arrays:
         return LearnedCode(networks)
-    return ProtectedCode(networks, regular_code(*arrays["ldpc"].tolist()), channel)
+    return ProtectedCode(networks, matched_code(*arrays["ldpc"].tolist()), channel)

@@ -46,7 +46,11 @@ METRICS = (
     harness.Metric("context_bits", "bits/image", "none", "size", 0.0, "lossless pixel model + ideal code"),
     harness.Metric("best_bits", "bits/image", "none", "size", 0.0, "the least of these: to be beaten"),
     harness.Metric("jpeg_ldpc_bits", "bits/image", "none", "size", 0.0, "JPEG (scan) + LDPC, n = 1000"),
-    harness.Metric("best_ldpc_bits", "bits/image", "none", "size", 0.0, "best codec (scan) + LDPC, n = 1000"),
+    harness.Metric("best_ldpc_bits", "bits/image", "none", "size", 0.0, "best source code + LDPC, n = 1000"),
+    harness.Metric("ldpc_rate", "1", "none", "size", 0.0, "of that code: the most that fails in under 1 %"),
+    harness.Metric(
+        "best_finite_bits", "bits/image", "none", "size", 0.0, "best source code + best code of that length"
+    ),
     harness.Metric("knn", "1", "higher", "quality", 0.01, "accuracy of 5 nearest neighbours on the codes"),
     harness.Metric("decision_tree", "1", "higher", "quality", 0.01, "accuracy on the codes"),
     harness.Metric("random_forest", "1", "higher", "quality", 0.01, "accuracy on the codes"),

@@ -83,7 +83,7 @@ def ideal(source_bits: np.ndarray, capacity: float) -> np.ndarray:
 
 
 def in_blocks(
-    source_bits: np.ndarray, intact: np.ndarray, blank: np.ndarray, message: int, block: int, failing: float
+    source_bits: np.ndarray, intact: np.ndarray, blank: np.ndarray, message: float, block: int, failing: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Channel bits and expected distortion (Q, N) of files (Q, N) written one after another into blocks.
 

@@ -2,8 +2,8 @@
 
 A method returns one of three things; the score does the rest, with fresh noise:
 
-* the weights of `networks.CodeNetworks` (and, as `ldpc`, an LDPC code's (n, d_v, d_c, seed) that protects
-  its bits);
+* the weights of `networks.CodeNetworks` (and, as `ldpc`, the (n, k) of a matched code that protects its
+  bits);
 * `prior` (D,), the pixels' means: the pixels themselves are the code bits;
 * files: `intact` uint8 (N, D), the test images as a codec returns them, and `lost` (N,), the share of channel
   uses in which each was lost; a lost image is replaced by the mean image of the training data.
