@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from harness.kit.ldpc.base_graph_2 import BASE_GRAPH_2
 from harness.kit.ldpc.code import Code, code_from, decode
 
 INFORMATION, ROWS = 10, 42
@@ -85,7 +85,7 @@ def lift(k: int) -> tuple[int, int]:
 
 def circulants(lifting: int, size: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """The edges of the first `rows` rows of the lifted base graph: check and bit of each."""
-    table = np.loadtxt(Path(__file__).with_name("base_graph_2.csv"), np.int64, delimiter=",")
+    table = np.array(BASE_GRAPH_2)
     row, column, shift = table[table[:, 0] < rows][:, [0, 1, 2 + lifting]].T[..., None]
     place = np.arange(size)
     return (row * size + place).ravel(), (column * size + (place + shift) % size).ravel()
