@@ -15,6 +15,7 @@ from harness.errors import UserError
 from harness.studies.likelihood import score as scoring_file
 from harness.studies.likelihood import task
 
+FEW = {"ais_temperatures": 8, "ais_chains": 3, "ais_images": 10}
 SHORT = {"k": 3, "learning_rate": 3e-3}
 
 
@@ -90,6 +91,17 @@ def test_the_test_images_are_all_there_in_another_order(tmp_path):
     assert prepared.x_test.sum() >= certain.sum()
 
 
+def test_validation_takes_the_end_of_the_training_images_and_no_test_image(tmp_path):
+    images = data.load("digits")["x_train"].reshape(-1, 64)
+    prepared, _ = problem(tmp_path, preset="digits", held_out="validation")
+    assert torch.equal(prepared.x_train, torch.as_tensor(images[: 1437 - 143]))
+    assert len(prepared.x_test) == 143
+    blank = torch.as_tensor(images[-143:] == 0).sum()  # no ink is never a one
+    assert (prepared.x_test == 0).sum() >= blank
+    many = task.validating({"x_train": list(range(60_000)), "x_test": [-1]})
+    assert many == {"x_train": list(range(55_000)), "x_test": list(range(55_000, 60_000))}
+
+
 def test_the_warm_up_of_the_kl(tmp_path):
     prepared, _ = problem(tmp_path, preset="pixelcnn", updates=100)
     assert [prepared.beta(n) for n in (0, 5, 10, 99)] == pytest.approx([0.1, 0.55, 1.0, 1.0])
@@ -107,15 +119,17 @@ def test_every_method_learns_repeatably_and_can_be_scored(tmp_path, name):
     again, _ = fit(tmp_path, name, updates=60)
     assert identical(arrays, again)
     prepared, run = problem(tmp_path)
-    scores = scoring_file.score(prepared, arrays, run, test_images=40, subset=10)
-    untrained = scoring_file.score(prepared, prepared.model().state_dict(), run, test_images=40, subset=10)
+    scores = scoring_file.score(prepared, arrays, run, test_images=40, subset=10, ais_temperatures=0)
+    untrained = scoring_file.score(
+        prepared, prepared.model().state_dict(), run, test_images=40, subset=10, ais_temperatures=0
+    )
     assert scores["iw500"].value > untrained["iw500"].value + 1
 
 
 def test_the_score_gives_the_declared_metrics_and_they_fit_together(tmp_path):
     arrays, run = fit(tmp_path, "iwae", updates=60)
     prepared, _ = problem(tmp_path)
-    scores = scoring_file.score(prepared, arrays, run, test_images=60, subset=20)
+    scores = scoring_file.score(prepared, arrays, run, test_images=60, subset=20, **FEW)
     assert scores.keys() == {metric.name for metric in scoring_file.METRICS if metric.kind == "quality"}
     assert run.measurements.keys() == {
         metric.name for metric in scoring_file.METRICS if metric.kind == "speed"
@@ -124,10 +138,23 @@ def test_the_score_gives_the_declared_metrics_and_they_fit_together(tmp_path):
     elbo = scores["reconstruction"].value - scores["kl"].value
     assert elbo < scores["iw500"].value < 0
     assert scores["svi500"].value < scores["bsvi500"].value
-    assert scores["bits_per_dim"].value == pytest.approx(-scores["iw500"].value / (64 * math.log(2)))
+    assert scores["ais"].n == scores["ais_gap"].n == 10
+    bounds = [scores[name] for name in ("iw500", "bsvi500", "svi500", "iw5000", "ais")]
+    assert scores["bits_per_dim"].value in [
+        pytest.approx(-bound.value / (64 * math.log(2))) for bound in bounds
+    ]
     assert 0 <= scores["active_units"] <= 10
-    again = scoring_file.score(prepared, arrays, Run(seed=0, folder=tmp_path), test_images=60, subset=20)
+    again = scoring_file.score(
+        prepared, arrays, Run(seed=0, folder=tmp_path), test_images=60, subset=20, **FEW
+    )
     assert again == scores
+    without = scoring_file.score(
+        prepared, arrays, Run(seed=0, folder=tmp_path), test_images=60, subset=20, ais_temperatures=0
+    )
+    assert {name: scores[name] for name in without if name != "bits_per_dim"} == {
+        name: without[name] for name in without if name != "bits_per_dim"
+    }
+    assert scores.keys() - without.keys() == {"ais", "ais_gap"}
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -9,10 +9,27 @@ from torch import Tensor
 
 import harness
 from harness.kit.log_space import log_mean_exp
-from harness.studies.likelihood import evidence
+from harness.studies.likelihood import annealing, evidence
+from harness.studies.likelihood.simulation import simulate
 from harness.studies.likelihood.task import Problem
 
 METRICS = (
+    harness.Metric(
+        "ais",
+        unit="nats",
+        direction="higher",
+        kind="quality",
+        tolerance=0.3,
+        meaning="bound on ln p(x) by annealed importance sampling, mean over `ais_images` test images",
+    ),
+    harness.Metric(
+        "ais_gap",
+        unit="nats",
+        direction="lower",
+        kind="quality",
+        tolerance=0.3,
+        meaning="upper less lower annealed bound on images that the model made",
+    ),
     harness.Metric(
         "iw500",
         unit="nats",
@@ -75,7 +92,7 @@ METRICS = (
         direction="lower",
         kind="quality",
         tolerance=0.002,
-        meaning="iw500 as a code length per pixel",
+        meaning="the tightest of the cell's bounds as a code length per pixel",
     ),
     harness.Metric(
         "update_seconds",
@@ -100,15 +117,19 @@ def score(
     arrays: dict[str, Tensor],
     run: harness.Run,
     *,
-    test_images: Annotated[int, "[1, inf)"] = 500,
+    test_images: Annotated[int, "[1, inf)"] = 1000,
     subset: Annotated[int, "[1, inf)"] = 100,
     score_step: Annotated[float, "(0, inf)"] = 0.01,
     score_clip: Annotated[float, "(0, inf)"] = 5.0,
+    ais_images: Annotated[int, "[1, inf)"] = 40,
+    ais_chains: Annotated[int, "[1, inf)"] = 10,
+    ais_temperatures: Annotated[int, "[0, inf)"] = 200,
 ) -> dict[str, float | harness.Estimate]:
     """Bounds on the log-likelihood of the first `test_images` test images, in a fixed random order.
 
     Refinement for `bsvi500` and `svi500` takes steps of size `score_step` along derivatives of length at
-    most `score_clip`.
+    most `score_clip`. Annealing takes the first `ais_images`, and as many that the model makes itself for
+    `ais_gap`; with 0 temperatures neither is measured.
     """
     model = problem.model().eval().requires_grad_(False)
     model.load_state_dict(arrays)
@@ -118,14 +139,27 @@ def score(
     refined = evidence.refined_weights(model, x, 500, generator, step=score_step, clip=score_clip)
     many = evidence.importance_weights(model, x[:subset], 5000, generator)
     kl, active = evidence.posterior_summary(model, x)
-    per_image = {
+    bounds = {
         "iw500": log_mean_exp(drawn),
         "bsvi500": log_mean_exp(refined),
         "svi500": refined[-1],
         "iw5000": log_mean_exp(many),
-        "kl": kl,
-        "reconstruction": drawn.mean(0) + kl,
-        "bits_per_dim": -log_mean_exp(drawn) / (x.shape[1] * math.log(2)),
     }
-    made = {name: harness.Estimate.of(values.double()) for name, values in per_image.items()}
+    per_image = {"kl": kl, "reconstruction": drawn.mean(0) + kl}
+    if ais_temperatures:
+        chance = run.generator("annealing")
+        bounds["ais"] = annealing.below(model, x[:ais_images], ais_temperatures, ais_chains, chance)
+        z = model.encode(x[:ais_images]).noise(chance)
+        sandwich = annealing.sandwich(
+            model, simulate(model, z, chance), z, ais_temperatures, ais_chains, chance
+        )
+        per_image["ais_gap"] = sandwich.above - sandwich.below
+    per_image["bits_per_dim"] = tightest(bounds) / (-x.shape[1] * math.log(2))
+    made = {name: harness.Estimate.of(values.double()) for name, values in (bounds | per_image).items()}
     return made | {"active_units": float(active)}
+
+
+def tightest(bounds: dict[str, Tensor]) -> Tensor:
+    """The bound (N,) with the highest mean over the images, the first ones, that all have."""
+    shared = min(map(len, bounds.values()))
+    return max(bounds.values(), key=lambda values: float(values[:shared].mean()))

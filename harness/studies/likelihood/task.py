@@ -152,6 +152,13 @@ class Problem:
         self.run.measure("images_per_second", self.updates * self.batch / (clock[-1] - clock[0]))
 
 
+def validating(arrays: dict) -> dict:
+    """`x_train` without its last 5,000 images, or its last tenth if that is less, and these as `x_test`."""
+    images = arrays["x_train"]
+    kept = len(images) - min(5000, len(images) // 10)
+    return {"x_train": images[:kept], "x_test": images[kept:]}
+
+
 @harness.task
 def likelihood(
     run: harness.Run,
@@ -160,8 +167,13 @@ def likelihood(
     preset: Literal["digits", "mlp", "gray", "pixelcnn", "pixelcnn_gray"] = "mlp",
     updates: Annotated[int, "[1, inf)"] = 2000,
     batch: Annotated[int, "[1, inf)"] = 100,
+    held_out: Literal["test", "validation"] = "test",
 ) -> Problem:
-    """The images of `dataset` under the model of `preset`: `updates` steps on batches of `batch`."""
+    """The images of `dataset` under the model of `preset`: `updates` steps on batches of `batch`.
+
+    With `held_out: validation` the last training images take the place of the test images, and nobody
+    trains on them: for choosing a method's parameters. See `validating`.
+    """
     chosen, levels = PRESETS[preset], data.describe(dataset).levels
     if levels is None or not (chosen.bits or levels == 256):
         raise UserError(
@@ -169,6 +181,8 @@ def likelihood(
             f"{levels or 'no'} pixel values. Choose another preset or data set"
         )
     arrays = run.data(dataset)
+    if held_out == "validation":
+        arrays = validating(arrays)
     if not 0 < batch <= len(arrays["x_train"]):
         raise UserError(f"batch: {batch} is not between 1 and {len(arrays['x_train'])}, all of {dataset!r}")
     return Problem(run, chosen, arrays, levels - 1, updates, batch)
