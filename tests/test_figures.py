@@ -108,7 +108,10 @@ def test_a_reference_belongs_to_no_method_and_says_where_rows_disagree() -> None
     floor = [row(m, 0, "bound", 30.0, eps=x) for m in "ab" for x in (0.0, 0.1)]
     drawn = [Line(), Line(y="bound", complement=100, label="at least", reference=True)]
     figure = curve.make(spec(lines=drawn), [*PLAIN, *floor])
-    assert lines(figure)["at least"] == [(0.0, 70.0), (0.1, 70.0)] and "at least" not in figure.labels
+    assert lines(figure)["at least"] == [(0.0, 70.0), (0.1, 70.0)] and figure.labels_of("measured") == [
+        "a",
+        "b",
+    ]
     figure = curve.make(spec(lines=drawn), [*PLAIN, *floor, row("c", 0, "bound", 20.0, eps=0.0)])
     level = figure.panels[0].series[-1].points[0]
     assert (level.low, level.high) == (70.0, 80.0) and any("range over the rows" in n for n in figure.notes)
@@ -172,7 +175,7 @@ def test_drawn_text_is_text_and_equal_figures_give_equal_files() -> None:
 def test_no_two_methods_look_alike_and_curves_use_their_room() -> None:
     many = [row(f"m{i}", 0, "l1", float(i), eps=x) for i in range(14) for x in (0.0, 1.0)]
     figure = curve.make(spec(), many)
-    looks = [drawing._look(each, figure.labels) for each in figure.panels[0].series]
+    looks = [drawing._look(each, figure) for each in figure.panels[0].series]
     assert len({(look["color"], look["marker"]) for look in looks}) == len(looks) == 14
     from PIL import Image
 
@@ -210,8 +213,7 @@ def test_every_shipped_figure_loads_and_those_with_frozen_values_are_drawn(tmp_p
     specs = {name: figure_file.load(figure_file.find(name), found) for name in figure_file.names()}
     drawn = {name: curve.make(each, frozen) for name, each in specs.items() if isinstance(each, CurveSpec)}
     assert len(drawn) < len(specs)
-    assert drawn["necst-distortion"].panels and len(drawn["bsvi-budget"].labels) == 7
-    assert any(each.kind == "published" for each in drawn["lmifr-tradeoff"].panels[0].series)
+    assert drawn["necst-distortion"].panels and len(drawn["bsvi-budget"].labels_of("measured")) == 7
 
 
 def test_the_verb_lists_writes_and_says_when_there_is_nothing(tmp_path: Path) -> None:

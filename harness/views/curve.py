@@ -69,11 +69,10 @@ class Figure:
     notes: list[str] = field(default_factory=list)
     x_ticks: list[float] = field(default_factory=list)
 
-    @property
-    def labels(self) -> list[str]:
-        """The labels of what was measured, each once, in the order of drawing."""
+    def labels_of(self, kind: str) -> list[str]:
+        """The labels of one kind of series, each once, in the order of drawing."""
         series = itertools.chain.from_iterable(panel.series for panel in self.panels)
-        return list(dict.fromkeys(each.label for each in series if each.kind == "measured"))
+        return list(dict.fromkeys(each.label for each in series if each.kind == kind))
 
 
 def make(spec: CurveSpec, rows: Iterable[Row]) -> Figure:
@@ -220,7 +219,7 @@ def _notes(
     if slow:
         yield f"{', '.join(slow)}: median, and range over seeds as bar."
     if any(each.kind == "reference" and point.low is not None for each in series for point in each.points):
-        yield "Bars of dotted lines: range over the rows that tell them."
+        yield "Bars of grey lines: range over the rows that tell them."
     if spec.published and any(each.kind == "published" for each in series):
         yield f"Stars: published. {spec.published.note}"
     for name in spec.along:

@@ -22,6 +22,9 @@ MARKERS = "os^Dv<P>X"
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
 LETTERS = 8
 """Size of text in points."""
+THIN = (":", (0, (7, 3)), (0, (3, 1.5, 1, 1.5)), (0, (2, 2)))
+GREY = "#555555"
+"""References are thin and grey."""
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "harness",
@@ -71,7 +74,7 @@ def draw(figure: Figure, form: str) -> bytes:
         sheet.draw_without_rendering()  # only now is known where things lie
         sheet.set_layout_engine("none")
         for area, panel in drawn:
-            _spread_labels(area, [_look(series, figure.labels) for series in _dodged(figure, panel)])
+            _spread_labels(area, [_look(series, figure) for series in _dodged(figure, panel)])
             _thin_ticks(area)
         sheet.savefig(out, format=form, dpi=200, metadata=UNDATED[form])
     return out.getvalue()
@@ -129,7 +132,7 @@ def _draw_panel(area: Axes, figure: Figure, panel: Panel) -> None:
     area.set_axisbelow(True)
     area.margins(x=MARGIN, y=MARGIN)
     for series in _dodged(figure, panel):
-        look = _look(series, figure.labels)
+        look = _look(series, figure)
         _draw_series(area, series, look)
         end = series.points[-1]
         line = {"arrowstyle": "-", "color": look["color"], "linewidth": 0.5, "shrinkA": 7, "shrinkB": 3}
@@ -152,23 +155,29 @@ def _lines(series: Series) -> int:
 
 
 def _dodged(figure: Figure, panel: Panel) -> list[Series]:
-    """References first; where all points share one x they are shown beside one another."""
+    """References first; where all points share one x, methods are shown beside one another."""
     series = sorted(panel.series, key=lambda each: each.kind == "measured")
     if not figure.x_ticks or len({point.x for each in series for point in each.points}) > 1:
         return series
-    step = 0.1 * (abs(series[0].points[0].x) or 1)
-    return [
-        replace(each, points=[replace(point, x=point.x + step * index) for point in each.points])
-        for index, each in enumerate(series, -(len(series) // 2))
+    step, ours = 0.1 * (abs(series[0].points[0].x) or 1), [each for each in series if each.kind == "measured"]
+    beside = [
+        replace(
+            each,
+            points=[
+                replace(point, x=point.x + step * (place - (len(ours) - 1) / 2)) for point in each.points
+            ],
+        )
+        for place, each in enumerate(ours)
     ]
+    return [each for each in series if each.kind != "measured"] + beside
 
 
-def _look(series: Series, labels: Sequence[str]) -> dict[str, Any]:
-    if series.kind == "reference":
-        return {"color": "#555555", "linestyle": ":", "marker": "", "linewidth": 1.0}
+def _look(series: Series, figure: Figure) -> dict[str, Any]:
     if series.kind == "published":
-        return {"color": "#555555", "linestyle": "", "marker": "*", "markersize": 8, "fillstyle": "none"}
-    index = labels.index(series.label)
+        return {"color": GREY, "linestyle": "", "marker": "*", "markersize": 8, "fillstyle": "none"}
+    index = figure.labels_of(series.kind).index(series.label)
+    if series.kind == "reference":
+        return {"color": GREY, "linestyle": THIN[index % len(THIN)], "marker": "", "linewidth": 1.0}
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": DASHES[index % len(DASHES)],
@@ -178,6 +187,8 @@ def _look(series: Series, labels: Sequence[str]) -> dict[str, Any]:
 
 def _draw_series(area: Axes, series: Series, look: dict[str, Any]) -> None:
     points = series.points
+    if series.kind == "reference" and len(points) == 1:
+        area.axhline(points[0].y, **look)
     y_bars = [[point.y - _or(point.low, point.y) for point in points]]
     y_bars += [[_or(point.high, point.y) - point.y for point in points]]
     x_bars = [[point.x - _or(point.x_low, point.x) for point in points]]
@@ -206,7 +217,8 @@ def _spread_labels(area: Axes, looks: Sequence[dict[str, Any]]) -> None:
     heights = spread(ends, [line * (1 + label.get_text().count("\n")) for label in labels])
     for label, look, height in zip(labels, looks, heights, strict=True):
         label.xyann = (BESIDE + MARGIN, height)
-        area.plot([BESIDE], [height], transform=area.transAxes, clip_on=False, **look)
+        ends = [BESIDE] if look["marker"] else [BESIDE - MARGIN / 2, BESIDE + MARGIN / 2]
+        area.plot(ends, [height] * len(ends), transform=area.transAxes, clip_on=False, **look)
 
 
 def _thin_ticks(area: Axes) -> None:
@@ -217,7 +229,7 @@ def _thin_ticks(area: Axes) -> None:
         reached = -math.inf
         for tick, label in zip(axis.get_majorticklocs(), axis.get_ticklabels(), strict=False):
             place = float(area.transData.transform((tick, tick))[side])
-            size = letter * (0.65 * len(label.get_text()) + 0.6 if side == 0 else LINE)
+            size = letter * (0.6 * len(label.get_text()) + 0.3 if side == 0 else LINE)
             if place - size / 2 < reached and box.min[side] <= place <= box.max[side]:
                 label.set_visible(False)
             else:
