@@ -629,6 +629,12 @@ def test_people_get_ten_columns_and_none_that_says_the_same_in_all_rows():
     assert "same" in [head.key for head in render.brief(alone).heads], "one row shares nothing with others"
 
 
+def test_published_values_stay_where_nothing_was_measured():
+    beside = {**BESIDE, "headline": "kl"}
+    made = render.brief(make([[printed("svi", -89.0)], [printed("vae", -88.0)]], **beside))
+    assert [head.key for head in made.heads] == ["method", "iw500", "kl"]
+
+
 def test_every_shipped_table_names_its_measures_within_ten_columns():
     for path in sorted((ROOT / "suites" / "tables").glob("*.yaml")):
         shown = [column.metric for column in table.load(path).columns]

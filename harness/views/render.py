@@ -68,7 +68,7 @@ def brief(table: Table, most: int = MAX_COLUMNS) -> Table:
     kept: list[int] = []
     same: dict[str, list[str]] = {}
     for index, head in enumerate(table.heads):
-        texts = {row[index].text for row in table.rows} - {"–"}
+        texts = {_plain(row[index]) for row in table.rows} - {"–"}
         if head.needed or len(table.rows) < 2 or len(texts) > 1:
             kept.append(index)
         elif texts:
