@@ -17,7 +17,7 @@ def necst(problem: Problem, run: harness.Run) -> dict[str, Tensor]:
 
     It decodes no words, so it has no frame error rate; how good such decoders are, the `coding` task tells.
     """
-    return problem.measure(lambda received: problem.networks.decode(received.float()), run, exact=False)
+    return problem.measure(lambda received: problem.network(received.float()), run, exact=False)
 
 
 @harness.method(
@@ -26,4 +26,4 @@ def necst(problem: Problem, run: harness.Run) -> dict[str, Tensor]:
 )
 def straight_through(problem: Problem, run: harness.Run) -> dict[str, Tensor]:
     """The same network; only its training differs."""
-    return problem.measure(lambda received: problem.networks.decode(received.float()), run, exact=False)
+    return problem.measure(lambda received: problem.network(received.float()), run, exact=False)

@@ -101,6 +101,18 @@ def test_the_neural_decoder_keeps_up_with_itself(run):
     assert scoring_file.score(problem, arrays, run)["necst_speedup"] == pytest.approx(1, rel=0.5)
 
 
+@pytest.mark.parametrize(("precision", "most"), [("bf16", 0.01), ("int8", 0.05)])
+def test_lower_precision_says_nearly_the_same(run, precision, most):
+    """A network that is fast because it is wrong would win any race."""
+    exact, rounded = (task.decoding(run, bits=60, precision=each) for each in ("fp32", precision))
+    received = exact.received(50, run.stream("words")).float()
+    with torch.no_grad():
+        logits, others = exact.network(received), rounded.network(received)
+    assert others.dtype == torch.float32
+    error = float((logits - others).abs().mean() / logits.abs().mean())
+    assert 0 < error < most
+
+
 @pytest.mark.parametrize(
     ("file", "name", "package", "parameters"),
     [

@@ -4,19 +4,23 @@ One block stands for one image: m channel bits for everybody. A learned decoder 
 others a block is a word of a (3, 6)-regular code, rate 1/2; what it takes to make pixels of the decoded bits
 is not counted, which favours them.
 
+The network computes in fp32, bf16 or int8 (`precision`); LDPC decoders choose their own numbers.
+
 A method calls `problem.measure` with its decoder and returns what that found. Each round times the decoder
 and a network of NECST's architecture in turn, so that their ratio is one of neighbours in time.
 """
 
 from __future__ import annotations
 
+import copy
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import harness
 from harness.kit import clocks
@@ -38,18 +42,20 @@ ERRORS, AT_ONCE = 50, 256
 """Frame errors that end a simulation, and words decoded at once in it, whatever the batch that is timed."""
 
 Decoder = Callable[[Tensor], Any]
+Precision = Literal["fp32", "bf16", "int8"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Blocks of `code` behind `channel`, `batch` at a time; `networks` holds a decoder like NECST's."""
+    """Blocks of `code` behind `channel`, `batch` at a time; `network` is a decoder like NECST's, from what is
+    received (B, m), float32, to logits (B, 784)."""
 
     code: Code
     channel: BinaryChannel
     batch: int
     words: int
     device: str
-    networks: CodeNetworks
+    network: Decoder
 
     def received(self, count: int, noise: torch.Generator, code: Code | None = None) -> Tensor:
         """What arrives of random words, (count, m)."""
@@ -76,7 +82,7 @@ class Problem:
         pool = self.received(batch * max(1, POOL // batch), run.stream("speed"), code).to(self.device)
         mine = (decode, itertools.cycle(pool.split(batch)))
         whole = self.received(self.batch, run.stream("speed")).float().to(self.device)
-        reference = (self.networks.decode, itertools.cycle([whole]))
+        reference = (self.network, itertools.cycle([whole]))
         found = {
             "batch": torch.tensor([batch, self.batch]),
             "seconds": race([mine, reference], self.device, -(-POOL // batch)),
@@ -123,6 +129,21 @@ def _seconds(entrant: Entrant, device: str, repeats: int) -> float:
     return clocks.seconds(lambda: decode(next(blocks)), device, repeats)
 
 
+def at_precision(decoder: nn.Module, precision: Precision) -> Decoder:
+    """`decoder` with weights and products in these numbers; converting what comes in counts as its work.
+
+    int8: weights once, activations by the range of each call (PyTorch's dynamic quantisation, on a CPU).
+    """
+    if precision == "bf16":
+        rounded = copy.deepcopy(decoder).bfloat16()
+        return lambda received: rounded(received.bfloat16()).float()
+    if precision == "int8":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch plans to move this elsewhere
+            return torch.ao.quantization.quantize_dynamic(decoder, {nn.Linear}, dtype=torch.qint8)
+    return decoder
+
+
 @harness.task
 def decoding(
     run: harness.Run,
@@ -133,14 +154,18 @@ def decoding(
     batch: Annotated[int, "[1, inf)"] = 256,
     words: Annotated[int, "[1, inf)"] = 2000,
     device: Literal["cpu", "cuda"] = "cpu",
+    precision: Literal["fp32", "bf16", "int8"] = "fp32",
 ) -> Problem:
     """Blocks of `bits` bits, `batch` at a time, behind noise that a rate of 1/2 can stand (threshold .084).
 
-    `words` is the budget for the frame error rate. Decoders run on `device`, wherever other cells do; rows of
-    both devices can so stand in one table. Raises ValueError for bits that no (3, 6)-regular code has.
+    `precision` is that of NECST's network, beside which all are timed; `words` is the budget for the frame
+    error rate. Decoders run on `device`, wherever other cells do; rows of both devices can so stand in one
+    table. Raises ValueError for bits that no (3, 6)-regular code has.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise harness.Skip("there is no CUDA GPU here; the rows for the CPU need none")
-    networks = CodeNetworks(PIXELS, bits, run.stream("weights")).to(device)
+    if precision == "int8" and device != "cpu":
+        raise harness.Skip("PyTorch's int8 layers run on a CPU; on a GPU take bf16")
+    decoder = CodeNetworks(PIXELS, bits, run.stream("weights")).decoder.to(device)
     code = regular_code(bits, 3, 6, seed=0)
-    return Problem(code, BinaryChannel(channel, eps), batch, words, device, networks)
+    return Problem(code, BinaryChannel(channel, eps), batch, words, device, at_precision(decoder, precision))
