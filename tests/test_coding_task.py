@@ -235,13 +235,12 @@ def test_codec_behind_a_real_code_that_fits_the_noise_loses_few_blocks(run, monk
 
 
 def test_classifiers_on_raw_digits(run, monkeypatch):
-    monkeypatch.setattr(codes, "TRAIN", 900)
     problem = task.coding(run, dataset="digits", bits=64, test_images=200)
     arrays = {"prior": torch.full((64,), 0.5)}
-    clean = values(codes.accuracies(problem.images, arrays, problem.channel, run, 0.0))
+    clean = values(codes.accuracies(problem.images, arrays, problem.channel, run, 0.0, 900))
     nearest = codes._classifiers(0)["knn"]
     monkeypatch.setattr(codes, "_classifiers", lambda seed: {"knn": nearest})
-    noisy = values(codes.accuracies(problem.images, arrays, problem.channel, run, 2.0))
+    noisy = values(codes.accuracies(problem.images, arrays, problem.channel, run, 2.0, 900))
     assert list(clean) == [
         "knn",
         "decision_tree",
@@ -256,7 +255,7 @@ def test_classifiers_on_raw_digits(run, monkeypatch):
     assert noisy["knn"] < clean["knn"] - 0.1
     random = task.coding(run, dataset="random_bits", bits=50)
     with pytest.raises(ValueError, match="random_bits has no labels"):
-        codes.accuracies(random.images, arrays, random.channel, run, 0.0)
+        codes.accuracies(random.images, arrays, random.channel, run, 0.0, 900)
 
 
 def test_pictures_are_drawn(run, tmp_path):

@@ -18,9 +18,6 @@ from harness.studies.coding.noisy_codes import BinaryChannel
 if TYPE_CHECKING:
     from harness.studies.coding.images import Images
 
-TRAIN = 3000
-"""Images that classifiers learn from, the first ones; they are judged on all test images of the problem."""
-
 QDA_RIDGE = 1e-3
 """The one setting that is not a default: today's QDA refuses classes in which a feature never changes."""
 
@@ -29,10 +26,16 @@ STEP_NOISE = 0.01
 
 
 def accuracies(
-    images: Images, arrays: Mapping[str, Tensor], channel: BinaryChannel, run: harness.Run, pixel_noise: float
+    images: Images,
+    arrays: Mapping[str, Tensor],
+    channel: BinaryChannel,
+    run: harness.Run,
+    pixel_noise: float,
+    train_images: int,
 ) -> dict[str, float | harness.Estimate]:
     """Test accuracy of eight scikit-learn classifiers on the codes, at default settings (the SVM linear).
 
+    They learn from the first `train_images` training images and are judged on all test images of the problem.
     A code is a sample of the encoder without channel noise. With `pixel_noise` both training and test images
     get Gaussian noise of that standard deviation first. A classifier that cannot be fitted (QDA with more
     features than images of a class) is left out. Raises ValueError for images without labels.
@@ -41,9 +44,9 @@ def accuracies(
         raise ValueError(f"{images.dataset} has no labels to classify: set classify: false")
     scheme = schemes.restore({name: value.to(run.device) for name, value in arrays.items()}, channel)
     noise = run.stream("pixel noise")
-    train = _features(images.x_train[:TRAIN], scheme, noise, pixel_noise)
+    train = _features(images.x_train[:train_images], scheme, noise, pixel_noise)
     test = _features(images.x_test, scheme, noise, pixel_noise)
-    y_train, y_test = images.y_train[:TRAIN].numpy(), images.y_test.numpy()
+    y_train, y_test = images.y_train[:train_images].numpy(), images.y_test.numpy()
     made: dict[str, float | harness.Estimate] = {}
     for name, classifier in _classifiers(run.seed).items():
         try:

@@ -73,14 +73,15 @@ def score(
     separate: bool = False,
     classify: bool = False,
     pixel_noise: Annotated[float, "[0, inf)"] = 0.0,
+    train_images: Annotated[int, "[100, inf)"] = 3000,
     chain_steps: Annotated[int, "[0, inf)"] = 0,
 ) -> dict[str, float | harness.Estimate]:
     """Distortion, size and speed; on request what else a code is good for.
 
     `test_eps` is the channel's noise in the test, where that differs from training. `separate` asks how many
     bits codecs with a channel code need for the same distortion of pictures. `classify` fits eight
-    classifiers to the codes, of images with Gaussian noise of standard deviation `pixel_noise`. `chain_steps`
-    draws pictures of Markov chains of that length and of bits flipped one by one.
+    classifiers to the codes of `train_images` images, with Gaussian noise of deviation `pixel_noise`.
+    `chain_steps` draws pictures of Markov chains of that length and of bits flipped one by one.
     """
     channel = BinaryChannel(problem.channel.kind, problem.channel.eps if test_eps is None else test_eps)
     gathered = None
@@ -90,7 +91,7 @@ def score(
     if gathered:
         found |= measures.separate_bits(problem, channel, run, found, gathered)
     if classify:
-        found |= features.accuracies(problem.images, arrays, channel, run, pixel_noise)
+        found |= features.accuracies(problem.images, arrays, channel, run, pixel_noise, train_images)
     if chain_steps:
         features.pictures(problem.images, arrays, channel, run, chain_steps)
     return found
