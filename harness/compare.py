@@ -271,19 +271,3 @@ def _worst_first(verdict: Verdict) -> tuple[Any, ...]:
     size = abs(judgement.change or 0.0) / (verdict.tolerance or math.ulp(0.0))
     where = verdict.task, canonical(verdict.settings), verdict.metric
     return ORDER.index(judgement.outcome), -size, where
-
-
-def judge(then: Mapping[int, float], now: Mapping[int, float], direction: str, tolerance: float) -> Judgement:
-    """The judgement of `bench` on times by round, by the 95 % t-interval of their differences.
-
-    regressed: all of it is worse than the tolerance; improved: all is better; ok: such a loss is excluded.
-    """
-    sign = -1.0 if direction == "lower" else 1.0
-    gains = stats.t_interval([sign * (now[round_] - then[round_]) for round_ in sorted(then)])
-    if gains.low is None or gains.high is None:
-        return Judgement("inconclusive", gains.n, sign * gains.mean)
-    outcome: gates.Outcome = "ok" if gains.low >= -tolerance else "inconclusive"
-    if gains.high < -tolerance or gains.low > tolerance:
-        outcome = "regressed" if gains.high < 0 else "improved"
-    low, high = sorted((sign * gains.low, sign * gains.high))
-    return Judgement(outcome, gains.n, sign * gains.mean, low, high)

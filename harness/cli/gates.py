@@ -84,34 +84,37 @@ def compare(
 
 
 @click.command()
-@click.argument("suite")
-@click.argument("filters", nargs=-1)
-@ONLY
+@click.argument("kernels", nargs=-1)
 @click.option(
     "--against", required=True, metavar="REF", help="The git revision to compare this tree's speed with."
 )
-@click.option("--rounds", default=5, show_default=True, help="Pairs of runs, in the order ABBA.")
+@click.option("--rounds", default=13, show_default=True, help="At most so many rounds of old, new, new, old.")
+@click.option("--seconds", default=900.0, show_default=True, help="After these no round is begun.")
 @click.option(
     "--threshold", default=0.05, show_default=True, help="The slowdown that counts as a regression."
 )
 @FORM
 def bench(
-    suite: str,
-    filters: tuple[str, ...],
-    only: tuple[str, ...],
-    against: str,
-    rounds: int,
-    threshold: float,
-    form: str,
+    kernels: tuple[str, ...], against: str, rounds: int, seconds: float, threshold: float, form: str
 ) -> None:
-    """Time SUITE's cells in this tree and at another revision by turns, and judge the paired ratios."""
+    """Time KERNELS of tests/benchmarks (files, names, patterns; default all) here and at another revision.
+
+    Exit code 0: none became slower; 1: one became slower or failed; 2: nothing in common; 3: undecided.
+    """
     from harness import bench as timing
-    from harness import compare as judging
     from harness.views import render
 
-    verdicts = timing.bench(Path.cwd(), against, suite, (*filters, *only), rounds=rounds, threshold=threshold)
-    click.echo(getattr(render, f"to_{form}")(timing.as_table(verdicts)))
-    sys.exit(judging.exit_code(verdicts))
+    found = timing.bench(
+        Path.cwd(),
+        against,
+        kernels,
+        rounds=rounds,
+        seconds=seconds,
+        threshold=threshold,
+        told=lambda line: click.echo(line, err=True),
+    )
+    click.echo(render.FORMATS[form](timing.as_table(found, against, threshold)))
+    sys.exit(timing.exit_code(found))
 
 
 VERBS = (freeze, compare, bench)
