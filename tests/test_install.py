@@ -50,7 +50,7 @@ def test_a_cell_runs_from_any_folder_and_has_the_clone_s_key(installed, tmp_path
     suite = tmp_path / "tiny.yaml"
     suite.write_text(
         "cells:\n  - {task: likelihood, dataset: digits, preset: digits, updates: 3, test_images: 2, "
-        "subset: 1, methods: [vae]}\n"
+        "subset: 1, ais_temperatures: 2, methods: [vae]}\n"
     )
     ran = harness(installed, tmp_path, "run", "tiny.yaml")
     assert ran.returncode == 0, ran.stdout + ran.stderr
