@@ -89,7 +89,7 @@ def test_loss_and_gain_are_judged_alike_and_a_wider_tolerance_never_worse(gains,
 
 @pytest.fixture(scope="module")
 def full() -> tuple[np.ndarray, np.ndarray]:
-    """Spread over seeds and tolerance of the judged values of the full suite that vary, over again up to 1,000."""
+    """Spread and tolerance of every judged value of the full suite that varies, over again up to 1,000."""
     tasks = registry.scan().tasks
     noisy = []
     for (task, _, name), by_seed in frozen.thaw(ROOT / "results" / "frozen" / "full.json").values.items():
