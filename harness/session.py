@@ -52,7 +52,9 @@ def complete(
     ]
     stored = [_as_stored(planned, store) for planned in now]
     written = _write_tables(suite, registry, store, stored)
-    return _summary(now, ran=len(misses), tables=written)
+    failed = _summary(now, ran=len(misses), tables=written)
+    _write_report(suite, registry, store, stored)
+    return failed
 
 
 def compute(
@@ -141,6 +143,20 @@ def _write_tables(suite: Suite, registry: Registry, store: Store, plan: Sequence
             _write_if_new(path, render.to_markdown(render.brief(shown)))
             _write_if_new(path.with_suffix(".csv"), render.to_csv(shown))
     return paths
+
+
+def _write_report(suite: Suite, registry: Registry, store: Store, plan: Sequence[Planned]) -> None:
+    """Write the page about the suite and print where it is; what goes wrong with it is told and no more."""
+    from harness import rows
+    from harness.views import report
+
+    path, tables = store.root / "report.html", [TABLES / f"{name}.yaml" for name in suite.tables]
+    try:
+        made = rows.of_plan(plan, registry, suite.name)
+        report.write(path, made, registry, of=f"suite {suite.name}", tables=tables, store=store)
+        print(f"report   {path}")
+    except Exception as error:  # the cells are what counts: no fault of a view may fail the run
+        print(f"report   not written: {type(error).__name__}: {error}", file=sys.stderr)
 
 
 def _write_if_new(path: Path, text: str) -> None:

@@ -26,7 +26,7 @@ class Browser:
     def _call(self, path: str, given: dict[str, Any] | None = None) -> Any:
         data = None if given is None else json.dumps(given).encode()
         request = urllib.request.Request(self.session + path, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)["value"]
 
     def go(self, address: str) -> None:
@@ -36,6 +36,14 @@ class Browser:
         """Press and release keys of the keyboard, one after another, wherever the focus is."""
         actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self._call("/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
+    def emulate(self, name: str, **given: Any) -> Any:
+        """A command of Chromium's own protocol, as `Emulation.setEmulatedMedia`."""
+        return self._call("/goog/cdp/execute", {"cmd": name, "params": given})
+
+    def said(self, kind: str) -> list[str]:
+        """What the log "browser" (the console) or "performance" (every request) has got since last asked."""
+        return [entry["message"] for entry in self._call("/se/log", {"type": kind})]
 
     def value(self, script: str) -> Any:
         """What the expression is in the page."""
@@ -64,7 +72,8 @@ def opened(scratch: Path) -> Iterator[Browser]:
         port = int(told.rstrip().rstrip(".").rpartition(" ")[2])
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         arguments += [f"--user-data-dir={scratch}", "--window-size=760,900"]
-        options = {"goog:chromeOptions": {"args": arguments}}
+        options: dict[str, Any] = {"goog:chromeOptions": {"args": arguments}}
+        options["goog:loggingPrefs"] = {"browser": "ALL", "performance": "ALL"}
         base = Browser(f"http://127.0.0.1:{port}")
         made = base._call("/session", {"capabilities": {"alwaysMatch": options}})
         browser = Browser(f"http://127.0.0.1:{port}/session/{made['sessionId']}")

@@ -253,10 +253,11 @@ def test_elsewhere_each_finished_cell_is_one_plain_line(project: Project) -> Non
     project.method("stepper", STEPPER.replace("if os", "if step > 50 or os"))
     project.write("suite.yaml", "cells: [{task: guess, methods: [mean: {shift: 0.5}, stepper]}]\n")
     done = project.run("suite.yaml", "--jobs", "1")
-    first, second, summary = done.stdout.splitlines()
+    first, second, summary, report = done.stdout.splitlines()
     assert re.fullmatch(r"\[1/2\]  ok +\d\.\d s  [0-9a-f]{10}  guess mean shift=0.5 seed=0", first)
     assert re.fullmatch(r"\[2/2\]  ok +\d\.\d s  [0-9a-f]{10}  guess stepper seed=0", second)
     assert summary == "2 cells: 2 ok; 2 ran now, 0 were there"
+    assert report == "report   results/report.html"
     assert done.stderr == ""
 
 

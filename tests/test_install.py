@@ -41,6 +41,7 @@ def test_suites_and_methods_travel_inside_it(installed, tmp_path):
     listed = harness(installed, tmp_path, "list")
     assert listed.returncode == 0, listed.stderr
     assert "bsvi_sir" in listed.stdout and "quick" in listed.stdout
+    assert (installed / "harness/views/page/page.html").is_file()
     planned = harness(installed, tmp_path, "plan", "suites/quick.yaml", "--offline")
     assert planned.returncode == 0, planned.stderr
     assert "likelihood/digits bsvi" in planned.stdout

@@ -1,4 +1,4 @@
-"""Verbs that read results: rows, tables, figures, claims."""
+"""Verbs that read results: rows, tables, figures, claims, the report."""
 
 from __future__ import annotations
 
@@ -136,4 +136,32 @@ def claims(
     sys.exit(1 if turned else 0)
 
 
-VERBS = (rows, table, figure, claims)
+@click.command()
+@click.argument("suite", required=False)
+@METHODS
+@RESULTS
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="[default: report.html in the results folder]",
+)
+def report(suite: str | None, folders: tuple[Path, ...], results: Path, output: Path | None) -> None:
+    """Write one HTML page about SUITE, or about all results: claims, tables, pictures, failures, rows."""
+    from harness import registry, session
+    from harness import rows as making
+    from harness.store import Store
+    from harness.views import report as writing
+
+    of, tables = str(results), [session.TABLES / f"{name}.yaml" for name in session.table_names()]
+    if suite:
+        loaded, found, _, cells = lay_out(Selection(suite, (), (), folders, results))
+        made, of = making.of_plan(cells, found, loaded.name), f"suite {loaded.name}"
+        tables = [session.TABLES / f"{name}.yaml" for name in loaded.tables]
+    else:
+        found, made = registry.scan(folders), session.rows_or_frozen(results, ())
+        of = of if results.joinpath("cells").is_dir() else "the frozen values that harness brings"
+    path = output or results / "report.html"
+    click.echo(writing.write(path, made, found, of=of, tables=tables, store=Store(results)))
+
+
+VERBS = (rows, table, figure, claims, report)

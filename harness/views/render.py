@@ -115,7 +115,9 @@ def to_markdown(table: Table) -> str:
 
 def to_html(table: Table) -> str:
     """A `<figure>` without style of its own; every text is escaped."""
-    heads = "".join(f'<th class="{head.align}">{html.escape(head.title)}</th>' for head in table.heads)
+    heads = "".join(
+        f'<th scope="col" class="{head.align}">{html.escape(head.title)}</th>' for head in table.heads
+    )
     rows = []
     for row in table.rows:
         cells = [
