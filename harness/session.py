@@ -153,7 +153,8 @@ def _write_report(suite: Suite, registry: Registry, store: Store, plan: Sequence
     path, tables = store.root / "report.html", [TABLES / f"{name}.yaml" for name in suite.tables]
     try:
         made = rows.of_plan(plan, registry, suite.name)
-        report.write(path, made, registry, of=f"suite {suite.name}", tables=tables, store=store)
+        of = f"suite {suite.name}"
+        report.write(path, made, registry, of=of, tables=tables, store=store, frozen=brought())
         print(f"report   {path}")
     except Exception as error:  # the cells are what counts: no fault of a view may fail the run
         print(f"report   not written: {type(error).__name__}: {error}", file=sys.stderr)
@@ -198,7 +199,14 @@ def rows_or_frozen(results: Path, frozen: Sequence[Path]) -> list[Row]:
         return rows.stored(results)
     if not frozen:
         print(f"{results}: no cells, so these are the frozen values that harness brings", file=sys.stderr)
-    return rows.frozen(frozen or sorted((HOME / "results" / "frozen").glob("*.json")))
+    return rows.frozen(frozen) if frozen else brought()
+
+
+def brought() -> list[Row]:
+    """The rows of the frozen values that harness brings."""
+    from harness import rows
+
+    return rows.frozen(sorted((HOME / "results" / "frozen").glob("*.json")))
 
 
 def table_names() -> list[str]:

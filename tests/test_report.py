@@ -80,6 +80,20 @@ def page(rows: list[Row], store: Store, tables: tuple[str, ...] = ("lmifr-t2",))
     return report.page(rows, registry.scan(), of=f"tests {HOSTILE}", tables=paths, store=store)
 
 
+def test_claims_that_results_do_not_speak_of_are_judged_on_frozen_values(tmp_path):
+    row = Row(
+        "mine", "steganography", "mnist", "untrained", {"method": "untrained"}, 0, metric="e_0", value=1.0
+    )
+    own, frozen = [row], session.brought()
+    bare, full = (
+        report.page(own, registry.scan(), of="x", tables=[], store=Store(tmp_path), frozen=given)
+        for given in ([], frozen)
+    )
+    assert "judged on frozen values" not in bare and "frozen values of longer runs" not in bare
+    assert "judged on frozen values" in full and "frozen values of longer runs" in full
+    assert bare.count("not measured") > full.count("not measured")
+
+
 def text_of(html: str) -> str:
     """What a reader sees of a page, in one line."""
     found: list[str] = []

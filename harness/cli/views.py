@@ -160,8 +160,8 @@ def report(suite: str | None, folders: tuple[Path, ...], results: Path, output: 
     else:
         found, made = registry.scan(folders), session.rows_or_frozen(results, ())
         of = of if results.joinpath("cells").is_dir() else "the frozen values that harness brings"
-    path = output or results / "report.html"
-    click.echo(writing.write(path, made, found, of=of, tables=tables, store=Store(results)))
+    path, store, frozen = output or results / "report.html", Store(results), session.brought()
+    click.echo(writing.write(path, made, found, of=of, tables=tables, store=store, frozen=frozen))
 
 
 VERBS = (rows, table, figure, claims, report)

@@ -69,12 +69,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said of a claim, Holm-corrected within its family, and the part that decides it."""
+    """What is to be said of a claim, Holm-corrected within its family, and the part that decides it.
+
+    `brought`: of values that harness brings, since the results at hand do not speak of it.
+    """
 
     claim: Claim
     verdict: Outcome
     decisive: Part
     parts: list[Part]
+    brought: bool = False
 
     @property
     def settles(self) -> str:

@@ -12,7 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,32 +61,50 @@ class Study:
 
 
 def write(
-    path: Path, rows: Sequence[Row], registry: Registry, *, of: str, tables: Iterable[Path], store: Store
+    path: Path,
+    rows: Sequence[Row],
+    registry: Registry,
+    *,
+    of: str,
+    tables: Iterable[Path],
+    store: Store,
+    frozen: Sequence[Row] = (),
 ) -> Path:
     """Write the page about `rows`, those of `of`, with `tables` as far as they show a cell; returns `path`.
 
-    Pictures, logs and what cells ran on come from `store`, as far as it has them.
+    Pictures, logs and what cells ran on come from `store`, as far as it has them. Claims that `rows` do not
+    speak of are judged on `frozen` ones, and marked.
     """
+    made = page(rows, registry, of=of, tables=tables, store=store, frozen=frozen)
     try:
-        write_file(path, page(rows, registry, of=of, tables=tables, store=store).encode())
+        write_file(path, made.encode())
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from None
     return path
 
 
-def page(rows: Sequence[Row], registry: Registry, *, of: str, tables: Iterable[Path], store: Store) -> str:
+def page(
+    rows: Sequence[Row],
+    registry: Registry,
+    *,
+    of: str,
+    tables: Iterable[Path],
+    store: Store,
+    frozen: Sequence[Row] = (),
+) -> str:
     """The page as text. Raises `UserError` if two rows of one cell disagree."""
     rows = [_described(row, registry) for row in rows]
     keys = dict.fromkeys(row.key for row in rows if row.key)
     records = evidence.records(store, keys)
     known = [(path, spec) for path in tables for spec in [table.load(path)]]
-    judged = _judged(rows, registry)
+    judged = _judged(rows, frozen, registry)
     studies = list(_studies(rows, registry, judged, known, records, store))
     listed = [verdict for study in studies for verdict in study.verdicts]
     parts = {
         "of": of,
         "studies": studies,
         "counts": {outcome: sum(each.verdict == outcome for each in listed) for outcome in ORDER},
+        "brought": sum(each.brought for each in listed),
         "covered": claims.coverage(rows, [path for path, _ in known]),
         "level": claims.LEVEL,
         "enough": stats.MIN_SEEDS,
@@ -100,10 +118,13 @@ def page(rows: Sequence[Row], registry: Registry, *, of: str, tables: Iterable[P
     return made
 
 
-def _judged(rows: Sequence[Row], registry: Registry) -> dict[str, list[Verdict]]:
+def _judged(rows: Sequence[Row], frozen: Sequence[Row], registry: Registry) -> dict[str, list[Verdict]]:
     """Verdicts by study. All are judged at once, for claims of a family share an error rate."""
     listed = {study: claims_file.load(claims_file.find(study), registry) for study in claims_file.names()}
-    verdicts = iter(claims.judge(rows, [claim for each in listed.values() for claim in each]))
+    every = [claim for each in listed.values() for claim in each]
+    brought = (replace(each, brought=each.verdict != "not measured") for each in claims.judge(frozen, every))
+    pairs = zip(claims.judge(rows, every), brought, strict=True)
+    verdicts = (other if own.verdict == "not measured" else own for own, other in pairs)
     made = {study: [next(verdicts) for _ in each] for study, each in listed.items()}
     return {study: sorted(each, key=lambda one: ORDER.index(one.verdict)) for study, each in made.items()}
 
