@@ -31,6 +31,7 @@ bench: .venv/test
 
 .venv/test: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@$(BIN)/python -m pip install --quiet --editable '.[ray]' || echo "ray could not be installed; its tests will be skipped"
 	@$(call peers)
 	@touch $@ .venv/run
 

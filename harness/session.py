@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness import data, environment, ledger
 from harness.errors import UserError, did_you_mean
@@ -20,10 +20,23 @@ from harness.suite import Suite
 
 if TYPE_CHECKING:
     from harness.execution.executor import Executor
+    from harness.execution.places import Places
     from harness.row import Row
 
 TABLES = HOME / "suites" / "tables"
-EXECUTORS = ("local", "inline")
+
+
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """Who starts jobs, how many at once (None: as many as there is room for), and what they compute on.
+
+    `address` is that of a Ray cluster.
+    """
+
+    executor: Literal["local", "inline", "ray"] = "local"
+    jobs: int | None = None
+    device: str = "cpu"
+    address: str | None = None
 
 
 def complete(
@@ -31,10 +44,7 @@ def complete(
     registry: Registry,
     store: Store,
     plan: Sequence[Planned],
-    *,
-    jobs: int | None,
-    device: str,
-    executor: str,
+    where: Where,
 ) -> int:
     """Bring every cell of the plan to a result; how many ended otherwise than `ok` or `skipped`."""
     misses = [planned for planned in plan if planned.status == "miss"]
@@ -42,11 +52,11 @@ def complete(
     if misses:
         from harness.execution import devices
 
-        devices.check(device)
+        devices.check(where.device, here=where.executor != "ray")
         store.check_writable()
     ledger.note(store, suite, plan)
     if misses:
-        records = compute(store, misses, jobs=jobs or environment.cores(), device=device, executor=executor)
+        records = compute(store, misses, where)
     now = [
         dataclasses.replace(planned, record=records.get(planned.keys.key, planned.record)) for planned in plan
     ]
@@ -57,28 +67,35 @@ def complete(
     return failed
 
 
-def compute(
-    store: Store, misses: Sequence[Planned], *, jobs: int, device: str, executor: str
-) -> dict[str, Record]:
-    """Bring these cells to records, `jobs` at once."""
-    from harness.execution import devices, display
+def compute(store: Store, misses: Sequence[Planned], where: Where) -> dict[str, Record]:
+    """Bring these cells to records."""
+    from harness.execution import display
     from harness.execution.scheduler import Scheduler
 
-    with display.choose(len(misses), jobs, inline=executor == "inline") as view:
-        starting = _executor(executor, device, misses)
-        places = {"cpus": 1 if executor == "inline" else jobs, "gpus": devices.gpus_of(device)}
-        return Scheduler(store, starting, **places, device=device, view=view).complete(misses)
+    starting, places = _executor(where, misses)
+    with display.choose(len(misses), int(places.cpus), inline=where.executor == "inline") as view:
+        return Scheduler(store, starting, places=places, device=where.device, view=view).complete(misses)
 
 
-def _executor(name: str, device: str, misses: Sequence[Planned]) -> Executor:
-    if name == "inline":
-        from harness.execution.inline import Inline
-
-        return Inline()
-    from harness.execution.local import Local
+def _executor(where: Where, misses: Sequence[Planned]) -> tuple[Executor, Places]:
+    """What starts jobs, and the room that it has for them."""
+    from harness.execution import devices
+    from harness.execution.places import Places
     from harness.execution.scheduler import code_files
 
-    return Local(device, code_files(misses))
+    if where.executor == "ray":
+        from harness.execution.on_ray import OnRay
+
+        cluster = OnRay(where.address, where.jobs, where.device, code_files(misses))
+        return cluster, cluster.places
+    gpus = devices.gpus_of(where.device)
+    if where.executor == "inline":
+        from harness.execution.inline import Inline
+
+        return Inline(), Places(1, gpus)
+    from harness.execution.local import Local
+
+    return Local(where.device, code_files(misses)), Places(where.jobs or environment.cores(), gpus)
 
 
 def _as_stored(planned: Planned, store: Store) -> Planned:

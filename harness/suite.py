@@ -25,13 +25,13 @@ class Limits:
 
     Past `seconds` or `memory_gb` its process group is killed. `cpus` and `gpus` are the places it occupies:
     a method with processes of its own says so; threads stay one, whatever it says. `gpus` counts where the
-    device is one.
+    device is one; 0.25 lets four such jobs share a GPU.
     """
 
     seconds: float = 600.0
     memory_gb: float = 8.0
     cpus: int = 1
-    gpus: int = 1
+    gpus: float = 1
 
 
 @dataclass(frozen=True)

@@ -280,7 +280,7 @@ if __name__ == "__main__":
     chosen = options.Selection("suite.yaml", (), (), (), Path("results"))
     suite, registry, store, cells = options.lay_out(chosen)
     run([executable, "-m", "harness", "run", "suite.yaml"], check=True)
-    print(len(session.compute(store, cells, jobs=1, device="cpu", executor="local")))
+    print(len(session.compute(store, cells, session.Where(jobs=1))))
 """,
     )
     done = subprocess.run(

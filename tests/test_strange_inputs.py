@@ -509,6 +509,7 @@ def test_the_supervisor_does_a_job_file_by_itself(project: Project) -> None:
 from pathlib import Path
 from harness.cli import options
 from harness.execution import job as jobs
+from harness.execution.places import Places
 from harness.execution.scheduler import Scheduler
 
 
@@ -523,7 +524,7 @@ class Writes:
 
 chosen = options.Selection("suite.yaml", (), (), (), Path("results"))
 _, _, store, cells = options.lay_out(chosen)
-scheduler = Scheduler(store, Writes(), cpus=1, gpus=0, device="cpu", view=None)
+scheduler = Scheduler(store, Writes(), places=Places(1), device="cpu", view=None)
 import shutil
 shutil.rmtree = lambda *_, **__: None
 try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -53,6 +53,7 @@ def list_(folders: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--jobs", type=click.IntRange(min=1), hidden=True)
 @click.option("--device", hidden=True)
 @click.option("--executor", hidden=True)
+@click.option("--address", hidden=True)
 @JSON
 def plan(chosen: Selection, force: bool, offline: bool, as_json: bool, **like_run: object) -> None:
     """Say for every cell of SUITE whether it is there, and if not, why it must run."""
@@ -72,22 +73,27 @@ def plan(chosen: Selection, force: bool, offline: bool, as_json: bool, **like_ru
 @selecting
 @FORCE
 @OFFLINE
-@click.option("--jobs", type=click.IntRange(min=1), help="Jobs at once.  [default: the cores]")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Jobs at once.  [default: the cores, here or of the cluster]"
+)
 @click.option("--device", default="cpu", show_default=True, help="Where methods compute: cpu, cuda, cuda:1.")
 @click.option(
     "--executor",
-    type=click.Choice(["local", "inline"]),
+    type=click.Choice(["local", "inline", "ray"]),
     default="local",
     show_default=True,
-    help="A process per job, or all in this one, for a debugger.",
+    help="A process per job, or all in this one, for a debugger, or jobs on the nodes of a Ray cluster.",
 )
-def run(chosen: Selection, force: bool, offline: bool, jobs: int | None, device: str, executor: str) -> None:
+@click.option(
+    "--address", help="Of a Ray cluster, HOST:PORT or auto.  [default: RAY_ADDRESS, else a new one]"
+)
+def run(chosen: Selection, force: bool, offline: bool, **where: Any) -> None:
     """Compute what SUITE lacks, and write its tables. Run it again to go on where it was stopped."""
     from harness import session
 
     fetch = None if offline else session.fetch_missing
     suite, found, store, cells = lay_out(chosen, force=force, offline=offline, fetch=fetch)
-    if session.complete(suite, found, store, cells, jobs=jobs, device=device, executor=executor):
+    if session.complete(suite, found, store, cells, session.Where(**where)):
         sys.exit(1)
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+LOST = 75
+"""Exit status of a job that could not end where it was, through no fault of its own: its machine is gone, or
+others went first (EX_TEMPFAIL of sysexits.h). It is started again."""
+
 Handle = Any
 """Stands for a job that was started; only its executor looks inside."""
 

@@ -58,6 +58,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, str]
     datasets: list[str]
     limits: dict[str, float]
+    gpus: list[str] = []
+    """Those that it may see, as CUDA names them; all that there are if none is named."""
     results: str
     scratch: str
     since: float

@@ -23,15 +23,17 @@ import psutil
 from harness.errors import UserError
 from harness.execution import job as jobs
 from harness.execution import publish
-from harness.execution.executor import Executor, Handle
+from harness.execution.executor import LOST, Executor, Handle
 from harness.execution.job import Call, Job, Outcome, Request
+from harness.execution.places import Places
 from harness.execution.worker import STORAGE_FAILED
 from harness.plan import Planned
 from harness.registry import PACKAGE
 from harness.store import LOG, Damaged, Record, Store, explain
 
 _REPEATS = 3
-"""How often a job may ask for the same thing: what is damaged as soon as it is made will not get better."""
+"""How often a job may ask for the same thing, or be lost: what is damaged as soon as it is made will not get
+better, and what takes its machine down will do so again."""
 
 
 class View(Protocol):
@@ -59,6 +61,8 @@ class _Node:
     waiting: list[_Node] = field(default_factory=list)
     done: bool = False
     scratch: Path | None = None
+    gpus: list[str] = field(default_factory=list)
+    losses: int = 0
 
     @property
     def limits(self) -> dict[str, float]:
@@ -72,19 +76,16 @@ class _Node:
 
 
 class Scheduler:
-    """Brings misses to records on one store, `cpus` places at once and `gpus` where the device is one.
+    """Brings misses to records on one store, as many at once as there are places.
 
     Raises `UserError` when the results folder cannot be written. On any exception, Ctrl-C included, what
     runs is ended and only finished results remain.
     """
 
-    def __init__(
-        self, store: Store, executor: Executor, *, cpus: int, gpus: int, device: str, view: View
-    ) -> None:
+    def __init__(self, store: Store, executor: Executor, *, places: Places, device: str, view: View) -> None:
         self.store = store
         self.executor = executor
-        self.free = {"cpus": float(cpus), "gpus": float(gpus)}
-        self.places = dict(self.free)
+        self.places = places
         self.device = device
         self.view = view
         # Code is read after a process starts; clocks and file systems agree to a second.
@@ -137,32 +138,27 @@ class Scheduler:
     def _start_some(self) -> None:
         """Fill free places, the first cells first; what another run is making is looked at again later."""
         passed = []
-        while self.ready and self.free["cpus"] >= 1:
+        while self.ready and self.places.cpus >= 1:
             entry = heapq.heappop(self.ready)
-            node = entry[2]
-            if not self._fits(node):
+            if not self._take_up(entry[2]):
                 passed.append(entry)
-                continue
-            claim = self.store.claim(node.key)
-            if claim is None:
-                passed.append(entry)
-                continue
-            self.claims[node.key] = claim
-            if self._made_meanwhile(node):
-                self._release(node)
-            else:
-                self._start(node)
         for entry in passed:
             heapq.heappush(self.ready, entry)
 
-    def _fits(self, node: _Node) -> bool:
-        """Whether the job's places are free; one that wants more than there are gets all of them."""
-        wanted = {name: min(node.limits.get(name, 0), self.places[name]) for name in self.free}
-        return all(self.free[name] >= wanted[name] for name in self.free)
-
-    def _occupy(self, node: _Node, sign: int) -> None:
-        for name in self.free:
-            self.free[name] += sign * min(node.limits.get(name, 0), self.places[name])
+    def _take_up(self, node: _Node) -> bool:
+        """Start a job, or take in what another run has made of it; False while neither can be done."""
+        gpus = self.places.take(node.limits)
+        if gpus is None:
+            return False
+        claim = self.store.claim(node.key)
+        if claim is not None:
+            self.claims[node.key] = claim
+            if not self._made_meanwhile(node):
+                self._start(node, gpus)
+                return True
+            self._release(node)
+        self.places.give(node.limits, gpus)
+        return claim is not None
 
     def _made_meanwhile(self, node: _Node) -> bool:
         """Whether another run has published the result since the plan was made; then it is taken in."""
@@ -178,11 +174,10 @@ class Scheduler:
                 return True
         return False
 
-    def _start(self, node: _Node) -> None:
-        node.scratch = self.store.scratch(node.key)
+    def _start(self, node: _Node, gpus: list[str]) -> None:
+        node.scratch, node.gpus = self.store.scratch(node.key), gpus
         handle = self.executor.start(jobs.write(self._job(node, node.scratch)))
         self.running[handle] = node
-        self._occupy(node, -1)
         self.view.started(node.key, node.name(), node.scratch)
 
     def _job(self, node: _Node, scratch: Path) -> Job:
@@ -193,6 +188,7 @@ class Scheduler:
             "seed": cell.seed,
             "device": self.device,
             "limits": node.limits,
+            "gpus": node.gpus,
             "results": str(self.store.root.resolve()),
             "scratch": str(scratch.resolve()),
             "since": self.since,
@@ -227,17 +223,15 @@ class Scheduler:
             return
         for handle, status in self.executor.ended(0.25).items():
             node = self.running.pop(handle)
-            self._occupy(node, 1)
+            self.places.give(node.limits, node.gpus)
             self.view.stopped(node.key)
             assert node.scratch is not None
-            outcome = jobs.ended(node.scratch)
-            if outcome is None:
-                outcome = self._without_outcome(node, status)
-            self._take_in(node, outcome)
+            outcome = None if status == LOST else jobs.ended(node.scratch)
+            self._take_in(node, outcome or self._without_outcome(node, status))
             self._release(node)
 
     def _without_outcome(self, node: _Node, status: int) -> Outcome:
-        """What to say of a job that left none: its folder is gone, or its supervisor was killed.
+        """What to say of a job that left none: it was lost, its folder is gone, or its supervisor was killed.
 
         Raises `UserError` when the disk is full.
         """
@@ -247,11 +241,20 @@ class Scheduler:
                 f"{self.store.root}: a result could not be written, perhaps the disk is full; "
                 "free some space and run again, finished cells are kept"
             )
-        return Outcome(status="crashed", reason=f"the supervisor of its process ended with status {status}")
+        if status != LOST:
+            reason = f"the supervisor of its process ended with status {status}"
+            return Outcome(status="crashed", reason=reason)
+        node.losses += 1
+        if node.losses < _REPEATS:
+            return Outcome(status="lost")
+        return Outcome(status="crashed", reason=f"it was lost {_REPEATS} times with what it ran on")
 
     def _take_in(self, node: _Node, outcome: Outcome) -> None:
         assert node.scratch is not None
-        if outcome.status == "waiting":
+        if outcome.status == "lost":
+            shutil.rmtree(node.scratch, ignore_errors=True)
+            self._offer(node)
+        elif outcome.status == "waiting":
             shutil.rmtree(node.scratch, ignore_errors=True)
             self._wait_for(node, outcome.asked)
         elif outcome.status != "ok":

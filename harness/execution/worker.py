@@ -354,6 +354,9 @@ def child(job: Job) -> None:
         # Processes that the method starts are to be as in any other program.
         multiprocessing.set_start_method(None, force=True)
         keep_freed_memory()
+        if job.gpus:  # the one that it sees is the first there
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(job.gpus)
+            job = msgspec.structs.replace(job, device="cuda")
         try:
             loading.importable(job)
             outcome = work(job)
