@@ -31,7 +31,7 @@ bench: .venv/test
 
 .venv/test: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
-	@$(BIN)/python -m pip install --quiet --editable '.[ray]' || echo "ray could not be installed; its tests will be skipped"
+	@$(BIN)/python -m pip install --quiet --editable '.[ray,slurm]' || echo "ray or submitit could not be installed; tests of them will be skipped"
 	@$(call peers)
 	@touch $@ .venv/run
 

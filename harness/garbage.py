@@ -7,17 +7,18 @@ from pathlib import Path
 
 from harness import ledger
 from harness.errors import UserError
-from harness.store import Damaged, Store
+from harness.store import Damaged, Record, Store
 
 _RESTING = 3600.0
 """Seconds after which a scratch folder that nobody touches counts as left behind."""
 
 
-def find(results: Path) -> list[Path]:
+def find(results: Path, *, keep_fits: bool = True) -> list[Path]:
     """Cells outside every suite's last run, fits and assets that no remaining cell uses, old scratch folders.
 
     An asset belongs to the cells that used it, or, while they are unfinished, to the cell that it was made
-    for.
+    for. Without `keep_fits` finished cells use none: their rows and files are their own, and only another
+    score of the same fit would have it trained anew.
     """
     store = Store(results)
     if not results.is_dir():
@@ -26,19 +27,29 @@ def find(results: Path) -> list[Path]:
     wanted: set[str] = set()
     for entry in ledger.entries(store):
         cells |= entry.cells.keys()
-        wanted |= set(entry.cells.values())
-    for key in cells:
-        try:
-            record = store.read(key)
-        except Damaged:
-            continue
-        wanted |= {record.fit, *record.assets} if record else set()
+        for key, fit in entry.cells.items():
+            record = _readable(store, key)
+            if keep_fits or record is None or record.status != "ok":
+                wanted |= {fit} | ({record.fit, *record.assets} if record else set())
     artifacts = [path for path in _folders(results / "artifacts") if path.name not in wanted]
     return [
         *(path for path in _folders(results / "cells") if path.name not in cells),
         *(path for path in artifacts if not _made_for(path) & cells),
         *store.sweep(_RESTING),
     ]
+
+
+def size(path: Path) -> int:
+    """Bytes that would be free without a folder; what cells share with their fit would not."""
+    found = [file.lstat() for file in path.rglob("*") if not file.is_dir()]
+    return sum(status.st_size for status in found if status.st_nlink == 1)
+
+
+def _readable(store: Store, key: str) -> Record | None:
+    try:
+        return store.read(key)
+    except Damaged:
+        return None
 
 
 def delete(results: Path, found: Iterable[Path]) -> None:

@@ -30,13 +30,14 @@ TABLES = HOME / "suites" / "tables"
 class Where:
     """Who starts jobs, how many at once (None: as many as there is room for), and what they compute on.
 
-    `address` is that of a Ray cluster.
+    `address` is that of a Ray cluster, `slurm` more options of Slurm's sbatch, NAME=VALUE.
     """
 
-    executor: Literal["local", "inline", "ray"] = "local"
+    executor: Literal["local", "inline", "ray", "slurm"] = "local"
     jobs: int | None = None
     device: str = "cpu"
     address: str | None = None
+    slurm: tuple[str, ...] = ()
 
 
 def complete(
@@ -52,7 +53,7 @@ def complete(
     if misses:
         from harness.execution import devices
 
-        devices.check(where.device, here=where.executor != "ray")
+        devices.check(where.device, here=where.executor in ("local", "inline"))
         store.check_writable()
     ledger.note(store, suite, plan)
     if misses:
@@ -72,12 +73,12 @@ def compute(store: Store, misses: Sequence[Planned], where: Where) -> dict[str, 
     from harness.execution import display
     from harness.execution.scheduler import Scheduler
 
-    starting, places = _executor(where, misses)
+    starting, places = _executor(where, store, misses)
     with display.choose(len(misses), int(places.cpus), inline=where.executor == "inline") as view:
         return Scheduler(store, starting, places=places, device=where.device, view=view).complete(misses)
 
 
-def _executor(where: Where, misses: Sequence[Planned]) -> tuple[Executor, Places]:
+def _executor(where: Where, store: Store, misses: Sequence[Planned]) -> tuple[Executor, Places]:
     """What starts jobs, and the room that it has for them."""
     from harness.execution import devices
     from harness.execution.places import Places
@@ -88,6 +89,11 @@ def _executor(where: Where, misses: Sequence[Planned]) -> tuple[Executor, Places
 
         cluster = OnRay(where.address, where.jobs, where.device, code_files(misses))
         return cluster, cluster.places
+    if where.executor == "slurm":
+        from harness.execution.on_slurm import OnSlurm
+
+        queue = OnSlurm(store.root.resolve(), where.jobs, where.device, where.slurm)
+        return queue, queue.places
     gpus = devices.gpus_of(where.device)
     if where.executor == "inline":
         from harness.execution.inline import Inline

@@ -47,6 +47,8 @@ def as_text(results: Path, prefix: str, lines: int) -> str:
     ]
     if record.accepted_from:
         told.append(f"accepted from {record.accepted_from}")
+    if record.status == "ok" and not store.has_artifact(record.fit):
+        told.append("fit      dropped; another score of it would have it trained again")
     for name, metric in record.metrics.items():
         doubt = (
             f" ± {metric.error:.3g} (standard error, {metric.n} examples)" if metric.error is not None else ""

@@ -303,16 +303,39 @@ def test_gc_deletes_only_what_nothing_refers_to(cached: Project) -> None:
     key = stored(cached, "kitten").name
     artifact = fit_of(cached, "kitten")
     cached.edit("suite.yaml", "[mean, kitten, loner]", "[mean, loner]")
-    assert cached.harness("gc").stdout == "0 to delete (harness gc --delete)\n"  # until the suite has run
+    assert cached.harness("gc").stdout.startswith(
+        "0 to delete (harness gc --delete)\n"
+    )  # until the suite has run
     assert cached.run().returncode == 0
     listed = cached.harness("gc", "--json")
     assert json.loads(listed.stdout) == [f"results/cells/{key}", f"results/artifacts/{artifact.name}"]
     assert artifact.is_dir()
-    assert cached.harness("gc", "--delete").stdout.endswith("2 deleted\n")
+    assert "\n2 deleted, 0.0 MB\n" in cached.harness("gc", "--delete").stdout
     assert not artifact.exists()
     assert state(cached) == {cell: "hit" for cell in CELLS if cell != "kitten"}
     cached.edit("suite.yaml", "[mean, loner]", "[mean, kitten, loner]")
     assert state(cached)["kitten"] == "new"
+
+
+def test_fits_can_be_dropped_without_a_row_lost_and_only_another_score_trains_again(cached: Project) -> None:
+    cached.method("broken", "raise ValueError('no')")
+    cached.edit("suite.yaml", "[mean, kitten, loner]", "[mean, kitten, loner, broken]")
+    assert cached.run().returncode == 1
+    rows, key, counted = cached.rows(), stored(cached, "kitten").name, len(cached.counted())
+    fits = len(list(cached.root.glob("results/artifacts/*")))
+    assert "the arrays of fits and assets that stay take 0.0 MB" in cached.harness("gc").stdout
+    assert "dropped" not in cached.harness("show", key).stdout
+    done = cached.harness("gc", "--keep", "metrics", "--delete")
+    assert f"\n{fits} deleted, 0.0 MB\n" in done.stdout
+    assert not list(cached.root.glob("results/artifacts/*"))
+    assert "fit      dropped; another score of it" in cached.harness("show", key).stdout
+    assert cached.rows() == rows
+    assert set(state(cached).values()) == {"hit", "failed before (failed)"}
+    assert cached.run("suite.yaml", "--only", "method=kitten").returncode == 0
+    assert len(cached.counted()) == counted
+    cached.edit("suite.yaml", "loner, broken]", "loner], power: 2")
+    assert cached.run("suite.yaml", "--only", "method=kitten").returncode == 0
+    assert cached.counted()[counted:] == ["kitten"]
 
 
 def test_a_run_of_some_cells_keeps_the_rows_of_the_others_and_replaces_its_own(cached: Project) -> None:

@@ -61,12 +61,12 @@ class OnCluster(NamedTuple):
         (self.project.root / "awake").unlink(missing_ok=True)
         (self.project.root / "count.txt").unlink(missing_ok=True)
         run = self.project.start(*self.command(results))
-        wait_until(lambda: {"sleeper0", "sleeper1"} <= set(self.project.counted()), seconds=120)
+        wait_until(lambda: {"sleeper0", "sleeper1"} <= set(self.project.counted()), seconds=240)
         return run
 
     def finish(self, run: subprocess.Popen[str]) -> str:
         self.project.write("awake", "")
-        out, err = run.communicate(timeout=120)
+        out, err = run.communicate(timeout=240)
         assert (run.returncode, err) == (0, ""), out
         return out
 
@@ -87,7 +87,8 @@ def on_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnCluster]:
     project.method("sleeper", SLEEPER)
     project.write("suite.yaml", SUITE)
     project.write("awake", "")
-    assert "6 cells: 6 ok" in project.run("suite.yaml", "--results", "here").stdout
+    done = project.harness("run", "suite.yaml", "--results", "here", timeout=300)
+    assert "6 cells: 6 ok" in done.stdout
     os.environ["COUNT"] = project.variables()["COUNT"]  # nodes hand their own environment on
     head = {"num_cpus": 1, "include_dashboard": False, "_system_config": QUICK_TO_NOTICE}
     cluster = Cluster(initialize_head=True, head_node_args=head)
@@ -103,7 +104,7 @@ def lose_a_node(on: OnCluster, results: str) -> None:
     run = on.started(results)
     on.cluster.remove_node(next(iter(on.cluster.worker_nodes)), allow_graceful=False)
     on.cluster.add_node(num_cpus=1)
-    wait_until(lambda: sum(word.startswith("sleeper") for word in on.project.counted()) == 3)
+    wait_until(lambda: sum(word.startswith("sleeper") for word in on.project.counted()) == 3, seconds=120)
     assert "6 cells: 6 ok; 6 ran now" in on.finish(run)
     counted = on.project.counted()
     assert sorted(word for word in counted if word.startswith("fit")) == ["fit0", "fit0", "fit1", "fit1"]

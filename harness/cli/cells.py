@@ -54,6 +54,7 @@ def list_(folders: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--device", hidden=True)
 @click.option("--executor", hidden=True)
 @click.option("--address", hidden=True)
+@click.option("--slurm", multiple=True, hidden=True)
 @JSON
 def plan(chosen: Selection, force: bool, offline: bool, as_json: bool, **like_run: object) -> None:
     """Say for every cell of SUITE whether it is there, and if not, why it must run."""
@@ -79,14 +80,15 @@ def plan(chosen: Selection, force: bool, offline: bool, as_json: bool, **like_ru
 @click.option("--device", default="cpu", show_default=True, help="Where methods compute: cpu, cuda, cuda:1.")
 @click.option(
     "--executor",
-    type=click.Choice(["local", "inline", "ray"]),
+    type=click.Choice(["local", "inline", "ray", "slurm"]),
     default="local",
     show_default=True,
-    help="A process per job, or all in this one, for a debugger, or jobs on the nodes of a Ray cluster.",
+    help="A process per job, or all in this one, for a debugger, or jobs of a Ray cluster or of Slurm.",
 )
 @click.option(
     "--address", help="Of a Ray cluster, HOST:PORT or auto.  [default: RAY_ADDRESS, else a new one]"
 )
+@click.option("--slurm", multiple=True, metavar="NAME=VALUE", help="For sbatch, such as partition=gpu.")
 def run(chosen: Selection, force: bool, offline: bool, **where: Any) -> None:
     """Compute what SUITE lacks, and write its tables. Run it again to go on where it was stopped."""
     from harness import session

@@ -90,20 +90,32 @@ def accept(chosen: Selection) -> None:
 @click.command()
 @RESULTS
 @click.option("--delete", is_flag=True, help="Delete them; without it they are only listed.")
+@click.option(
+    "--keep",
+    type=click.Choice(["fits", "metrics"]),
+    default="fits",
+    show_default=True,
+    help="Of finished cells: metrics alone, so no arrays that training left, which no table needs.",
+)
 @JSON
-def gc(results: Path, delete: bool, as_json: bool) -> None:
+def gc(results: Path, delete: bool, keep: str, as_json: bool) -> None:
     """List (or delete) what no suite's last run refers to: superseded cells, artifacts, leftovers."""
     from harness import garbage
 
-    found = garbage.find(results)
+    found = garbage.find(results, keep_fits=keep == "fits")
+    megabytes = sum(map(garbage.size, found)) / 1e6
+    kept = sum(map(garbage.size, set(results.glob("artifacts/[!.]*")) - set(found))) / 1e6
     if delete:
         garbage.delete(results, found)
     if as_json:
         print_json([str(path) for path in found])
-    else:
-        for path in found:
-            click.echo(path)
-        click.echo(f"{len(found)} {'deleted' if delete else 'to delete (harness gc --delete)'}")
+        return
+    for path in found:
+        click.echo(path)
+    ending = "deleted" if delete else "to delete (harness gc --delete)"
+    click.echo(f"{len(found)} {ending}" + (f", {megabytes:.1f} MB" if found else ""))
+    if keep == "fits" and kept:
+        click.echo(f"the arrays of fits and assets that stay take {kept:.1f} MB (harness gc --keep metrics)")
 
 
 @click.command()

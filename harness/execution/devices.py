@@ -14,7 +14,9 @@ def check(device: str, *, here: bool) -> None:
     name, _, index = device.partition(":")
     if name != "cuda" or (index and not index.isdigit()):
         raise UserError(f"--device {device}: there is no such device; choose cpu, cuda or cuda:N")
-    there = len(_visible())
+    if not here and index:
+        raise UserError(f"--device {device}: a cluster chooses the GPU of each job; say cuda")
+    there = len(_visible()) if here else 1
     if int(index or 0) >= there:
         raise UserError(f"--device {device}: this machine has {there or 'no'} CUDA devices; choose cpu")
 
