@@ -14,7 +14,6 @@ import math
 import os
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -190,7 +189,6 @@ def _local(device: str, folder: str, code: tuple[str, ...]) -> Local:
     one."""
     with contextlib.suppress(OSError):
         os.chdir(folder)
-    vars(sys.modules["__main__"]).pop("__file__", None)  # else every supervisor runs Ray's own script again
     return Local(device, map(Path, code))
 
 
