@@ -127,7 +127,10 @@ def many(count: int) -> list[Row]:
 # --- what it says
 
 
-def test_without_results_the_frozen_values_are_told_with_the_verdicts_that_claims_gives(tmp_path):
+def test_without_results_the_frozen_values_are_told_with_the_verdicts_that_claims_gives(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(report.figure_file, "names", lambda: ["necst-distortion", "attack-successes"])
     results = ["--results", str(tmp_path / "none")]
     told = CliRunner().invoke(main, ["report", *results, "--output", str(tmp_path / "page.html")])
     assert told.exit_code == 0, told.output
@@ -143,6 +146,8 @@ def test_without_results_the_frozen_values_are_told_with_the_verdicts_that_claim
     assert f"Of {len(judged['claims'])} claims from 5 studies, {counts['holds']} hold" in text
     covered = judged["published"]
     assert f"Of {covered['published']} published numbers {covered['comparable']} are comparable" in text
+    assert html.count("data:image/svg+xml;base64,") == 1  # of the gallery there is no picture
+    assert 'alt="Distortion of binary MNIST' in html
     assert "Software, machine" in text and "full.json" in text
     assert len(html) < report.LARGEST
 
