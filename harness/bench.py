@@ -2,8 +2,9 @@
 
 A stored wall-clock time is worth nothing: machines differ, and one machine differs from hour to hour. In a
 round (`tests/benchmarks/turns.py`) a fresh process of each version takes turns, old new new old, so that what
-drifts cancels. A round gives one log-ratio for each kernel; rounds go on until the interval of their mean
-decides. First the old code is timed against itself: that is the noise of machine and method.
+drifts cancels. A round gives one log-ratio for each kernel, the median over these fours; rounds go on until
+the interval of their mean decides. First the old code is timed against itself: that is the noise of machine
+and method.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class Kernel:
     outcome: Outcome = "undecided"
     noise: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
-    low: float = -math.inf
-    high: float = math.inf
+    low: float = math.nan
+    high: float = math.nan
     seconds: tuple[float, float] = (math.nan, math.nan)
     megabytes: tuple[float, float] = (math.nan, math.nan)
     why: str = ""
@@ -60,9 +61,10 @@ class Kernel:
     def add(self, told: dict[str, Any], series: list[float]) -> None:
         """What a round told of it; the log-ratio joins `series`."""
         if "old" in told:
-            self.seconds = min(told["old"]), min(told["new"])
-            self.megabytes = told["megabytes"]
-            series.append(math.log(self.seconds[1] / self.seconds[0]))
+            old, new = told["old"], told["new"]
+            self.seconds, self.megabytes = (statistics.median(old), statistics.median(new)), told["megabytes"]
+            turns = zip(old[::2], new[::2], new[1::2], old[1::2], strict=True)
+            series.append(statistics.median(math.log(b * c / (a * d)) / 2 for a, b, c, d in turns))
         elif "missing" in told and told["side"] == "old":
             self.outcome, self.why = "only here", told["missing"]
         else:
@@ -80,14 +82,14 @@ class Kernel:
 def decide(low: float, high: float, threshold: float) -> Outcome:
     """What an interval of log-ratios, new over old, says.
 
-    "slower": by more than `threshold` (0.1: a tenth); "faster": at all; "same": by less either way.
+    "slower": by more than `threshold` (0.1: a tenth); "same": by less either way; "faster": any other gain.
     """
     limit = math.log1p(threshold)
     if low > limit:
         return "slower"
-    if high < 0:
-        return "faster"
-    return "same" if -limit < low and high < limit else "undecided"
+    if -limit < low and high < limit:
+        return "same"
+    return "faster" if high < 0 else "undecided"
 
 
 def looks(rounds: int) -> list[int]:
@@ -184,10 +186,10 @@ def as_table(kernels: Sequence[Kernel], ref: str, threshold: float) -> Table:
         body.append([TableCell(kernel.outcome), TableCell(kernel.name), *shares, rounds, *pairs])
         notes += [f"{kernel.name}: {kernel.why}"] if kernel.why else []
     notes += [
-        "change: new over old, least of a round's turns, mean over rounds; low to high: its interval. All "
+        "change: new over old, a round's median, mean over rounds; low to high: its interval. All "
         f"intervals of a run hold together, at every look, with probability {1 - RISK:.0%}.",
-        f"slower: by more than {threshold:.0%}; same: by less either way; faster: at all. noise: standard "
-        "deviation of a round's change where old code is timed against itself.",
+        f"slower: by more than {threshold:.0%}; same: by less either way; faster: any other gain. noise: "
+        "standard deviation of a round's change where old code is timed against itself.",
         "Times leave out waiting for a processor. MB: peak of set-up and calls, in the last round.",
     ]
     return Table(f"This tree against {ref}", heads, body, notes)

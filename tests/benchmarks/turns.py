@@ -16,8 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BLOCKS = 5
-"""old new new old, so many times: what drifts steadily weighs as much on both."""
+SPAN, FEWEST, MOST = 2.0, 5, 50
+"""old new new old or new old old new, as often as fits into so many seconds of turns, within these numbers.
+
+What drifts, and what a turn owes to the one before, weighs as much on both."""
 
 
 class Unmeasured(Exception):
@@ -58,12 +60,15 @@ class Timer:
 
 def by_turns(old: Timer, new: Timer, kernel: str) -> dict[str, Any]:
     """What is printed of a kernel that can be timed."""
-    for timer in (old, new):
-        timer.ask(kernel)
+    calls = {timer: timer.ask(kernel) for timer in (old, new)}
     seconds: dict[str, list[float]] = {"old": [], "new": []}
-    for _ in range(BLOCKS):
-        for timer in (old, new, new, old):
+    spent, blocks = 0.0, 0
+    while blocks < FEWEST or (blocks < MOST and spent < SPAN):
+        first, second = (old, new) if blocks % 2 == 0 else (new, old)
+        blocks += 1
+        for timer in (first, second, second, first):
             seconds[timer.side].append(timer.ask("again"))
+            spent += seconds[timer.side][-1] * calls[timer]
     return {**seconds, "megabytes": [timer.ask("end") for timer in (old, new)]}
 
 
