@@ -110,7 +110,7 @@ def test_a_second_run_finds_everything(cached: Project) -> None:
     assert state(cached) == dict.fromkeys(CELLS, "hit")
     before = sorted(cached.root.glob("results/*/*"))
     done = cached.run()
-    assert done.stdout == "5 cells: 5 ok; 0 ran now, 5 were there\n"
+    assert done.stdout == "5 cells: 5 ok; 0 ran now, 5 were there\nreport   results/report.html\n"
     assert done.returncode == 0
     assert sorted(cached.root.glob("results/*/*")) == before
 

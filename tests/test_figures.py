@@ -226,5 +226,6 @@ def test_the_verb_lists_writes_and_says_when_there_is_nothing(tmp_path: Path) ->
     done = harness("bsvi-budget", "--output", "here")
     assert done.returncode == 0 and "here/bsvi-budget.svg" in done.stdout and "frozen values" in done.stdout
     assert re.search(r"<svg", (tmp_path / "here/bsvi-budget.svg").read_text())
+    (tmp_path / "none" / "cells").mkdir(parents=True)
     nothing = harness("cyclegan-noise", "bsvi-bugdet")
     assert nothing.returncode == 2 and "cyclegan-noise: nothing to draw" in nothing.stderr
