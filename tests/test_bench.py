@@ -177,7 +177,10 @@ def test_an_interrupted_run_leaves_neither_tree_nor_process(clone, number):
     clone.write(
         SPIN, f"def work(folder):\n    open({str(begun)!r}, 'w')\n    import time\n    time.sleep(60)\n"
     )
-    start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from harness.cli import main; main()"
+    start = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"sys.path.insert(0, {str(ROOT)!r}); from harness.cli import main; main()"
+    )
     command = [sys.executable, "-c", start, "bench", "--against", "HEAD"]
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     wait_until(begun.exists)
