@@ -20,7 +20,7 @@ METRICS = (
         direction="higher",
         kind="quality",
         tolerance=0.3,
-        meaning="bound on ln p(x) by annealed importance sampling, mean over `ais_images` test images",
+        meaning="bound on ln p(x) by annealed importance sampling, mean over test images",
     ),
     harness.Metric(
         "ais_gap",
@@ -28,7 +28,7 @@ METRICS = (
         direction="lower",
         kind="quality",
         tolerance=0.3,
-        meaning="upper less lower annealed bound on images that the model made",
+        meaning="upper less lower annealed bound on `sandwich_images` that the model made",
     ),
     harness.Metric(
         "iw500",
@@ -121,15 +121,15 @@ def score(
     subset: Annotated[int, "[1, inf)"] = 100,
     score_step: Annotated[float, "(0, inf)"] = 0.01,
     score_clip: Annotated[float, "(0, inf)"] = 5.0,
-    ais_images: Annotated[int, "[1, inf)"] = 40,
     ais_chains: Annotated[int, "[1, inf)"] = 10,
     ais_temperatures: Annotated[int, "[0, inf)"] = 200,
+    sandwich_images: Annotated[int, "[1, inf)"] = 40,
 ) -> dict[str, float | harness.Estimate]:
     """Bounds on the log-likelihood of the first `test_images` test images, in a fixed random order.
 
     Refinement for `bsvi500` and `svi500` takes steps of size `score_step` along derivatives of length at
-    most `score_clip`. Annealing takes the first `ais_images`, and as many that the model makes itself for
-    `ais_gap`; with 0 temperatures neither is measured.
+    most `score_clip`. The model itself makes the `sandwich_images` of `ais_gap`. With 0 `ais_temperatures`
+    nothing is annealed.
     """
     model = problem.model().eval().requires_grad_(False)
     model.load_state_dict(arrays)
@@ -148,8 +148,8 @@ def score(
     per_image = {"kl": kl, "reconstruction": drawn.mean(0) + kl}
     if ais_temperatures:
         chance = run.generator("annealing")
-        bounds["ais"] = annealing.below(model, x[:ais_images], ais_temperatures, ais_chains, chance)
-        z = model.encode(x[:ais_images]).noise(chance)
+        bounds["ais"] = annealing.below(model, x, ais_temperatures, ais_chains, chance)
+        z = model.encode(x[:1]).noise(chance, sandwich_images).squeeze(1)
         sandwich = annealing.sandwich(
             model, simulate(model, z, chance), z, ais_temperatures, ais_chains, chance
         )
