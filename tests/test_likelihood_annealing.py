@@ -40,8 +40,9 @@ def case() -> tuple[FarOff, Tensor, Tensor, Tensor]:
 
 @pytest.fixture(autouse=True)
 def few_portions(monkeypatch):
-    """More than one, and the last not full."""
+    """More than one, and the last not full; nothing is fitted, lest the encoder that is off be mended."""
     monkeypatch.setattr(annealing, "IMAGES", 250)
+    monkeypatch.setattr(annealing, "FITTING", 0)
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:
@@ -78,9 +79,19 @@ def test_the_weights_are_unbiased_both_ways_so_that_the_bounds_are_bounds(case):
     assert abs(difference) < 4 * error
 
 
+def test_chains_start_at_what_fits_an_image_wherever_its_encoder_is(case, monkeypatch):
+    model, x, z, exact = case
+    off = gap(case, temperatures=10)
+    monkeypatch.setattr(annealing, "FITTING", 150)
+    bounds = annealing.sandwich(model, x, z, 10, 4, noise())
+    assert 0 <= (bounds.above - bounds.below).mean() < off / 20
+    assert abs((bounds.below - exact).mean()) < 0.02
+
+
 def test_steps_are_tuned_to_the_acceptance(case):
     model, x, _, _ = case
-    path, ladder, steps = annealing.prepared(model, x, 100, 4, noise())
+    with torch.no_grad():
+        path, ladder, steps = annealing.prepared(model, x, 100, 4, noise())
     state = path.drawn()
     chances = []
     for b, step in zip(ladder[1:-1], steps, strict=True):

@@ -1,8 +1,11 @@
-"""How large is ln p(x)? Annealed importance sampling from the encoder's posterior, and a sandwich.
+"""How large is ln p(x)? Annealed importance sampling from a posterior fitted to each image, and a sandwich.
 
 Neal, "Annealed importance sampling" (Statistics and Computing 2001, physics/9803008); Grosse, Ghahramani and
 Adams, "Sandwiching the marginal likelihood using bidirectional Monte Carlo" (2015, 1511.02543); for decoders,
 Wu et al. (ICLR 2017, 1611.04273). Nothing here trains, and only the task's score imports it.
+
+Chains start at a q that was fitted to each image, so that a bound says little of how good an encoder is: at
+100 temperatures the gap of an `mlp` fell from .25 to .07 nats, that of BSVI on gray images from 80 to 11.
 
 The path is f_b = q(z|x)^(1−b) p(x, z)^b for b from 0 to 1. With the coordinates ε of z = mean + scale · ε and
 the weight w = p(x, z) / q(z|x), ln f_b = −|ε|²/2 + b · ln w up to a constant: whatever q is, the path starts
@@ -20,6 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from harness.kit.latent import Gaussian
 from harness.kit.log_space import log_mean_exp
 from harness.studies.likelihood.inference import Model
 
@@ -30,6 +34,9 @@ LEAPFROGS = 4
 """Steps of a Hamiltonian move. One would be Langevin's move, which wanders: at 200 temperatures on an
 `mlp`, its gap was twelve times as wide."""
 
+FITTING, DRAWS, RATE = 150, 4, 0.05
+"""Adam's steps from the encoder's posterior to an image's own, the draws of each, and the first step size."""
+
 PILOTS = 3
 """Chains for each image on which its step sizes are tuned."""
 
@@ -37,8 +44,8 @@ ACCEPTANCE = 0.9
 """The share of moves to be accepted. The .65 of theory is for very many dimensions: on a normal of two, it
 drives the steps to where leapfrogs are about to break, and the gap was over .2 nats, of 0."""
 
-START, RATE = 0.6, 0.25
-"""The first step size, and by how much of the distance from `ACCEPTANCE` its ln moves at a temperature."""
+START, GAIN = 0.6, 0.25
+"""A chain's first step size, and how much of the distance from `ACCEPTANCE` its ln moves at a temperature."""
 
 
 class State(NamedTuple):
@@ -52,8 +59,8 @@ class State(NamedTuple):
 class Path:
     """Chains, so many for each image x (B, D), and the moves that leave f_b alone."""
 
-    def __init__(self, model: Model, x: Tensor, chains: int, generator: torch.Generator) -> None:
-        self.q = model.encode(x)
+    def __init__(self, model: Model, x: Tensor, q: Gaussian, chains: int, generator: torch.Generator) -> None:
+        self.q = q
         self.tape = model.tape(x, keep=chains, graphs=False)
         self.chains, self.generator = chains, generator
 
@@ -99,6 +106,22 @@ class Path:
         return torch.rand(like.shape, generator=self.generator, device=like.device, dtype=like.dtype)
 
 
+def fitted(model: Model, x: Tensor, generator: torch.Generator) -> Gaussian:
+    """q(z|x) of each image on its own: from the encoder's, by Adam on the evidence bound."""
+    q = model.encode(x).detach()
+    tape = model.tape(x, keep=DRAWS, graphs=False)
+    whole = q.parameters.new_tensor(1.0)
+    optimizer = torch.optim.Adam([q.parameters], lr=RATE)
+    for n in range(FITTING):
+        now = Gaussian(q.parameters)
+        z = now.sample(now.noise(generator, DRAWS))
+        _, slope = tape.step(z)
+        q.parameters.grad = -now.total_derivative(slope, z, whole).mean(0)
+        optimizer.param_groups[0]["lr"] = RATE * (1 - n / FITTING)
+        optimizer.step()
+    return Gaussian(q.parameters)
+
+
 def energy(state: State, speed: Tensor, b: float) -> Tensor:
     """−ln f_b and the kinetic energy of each chain (C, B)."""
     return 0.5 * (state.at.square() + speed.square()).sum(-1) - b * state.log_weight
@@ -112,7 +135,7 @@ def tuned(path: Path, ladder: list[float]) -> list[Tensor]:
     for b in ladder[1:-1]:
         steps.append(log_step.exp())
         state, chance = path.move(state, b, steps[-1])
-        log_step = log_step + RATE * (chance.mean(0) - ACCEPTANCE)
+        log_step = log_step + GAIN * (chance.mean(0) - ACCEPTANCE)
     return steps
 
 
@@ -161,10 +184,11 @@ def sandwich(
 def prepared(
     model: Model, x: Tensor, temperatures: int, chains: int, generator: torch.Generator
 ) -> tuple[Path, list[float], list[Tensor]]:
-    """A path for x (B, D), the ladder of b from 0 to 1, and step sizes tuned for both."""
+    """A path for x (B, D) from its fitted q, the ladder of b from 0 to 1, and step sizes tuned for both."""
     ladder = [n / temperatures for n in range(temperatures + 1)]
-    steps = tuned(Path(model, x, PILOTS, generator), ladder)
-    return Path(model, x, chains, generator), ladder, steps
+    q = fitted(model, x, generator)
+    steps = tuned(Path(model, x, q, PILOTS, generator), ladder)
+    return Path(model, x, q, chains, generator), ladder, steps
 
 
 def upwards(path: Path, ladder: list[float], steps: list[Tensor]) -> Tensor:

@@ -121,7 +121,7 @@ def score(
     subset: Annotated[int, "[1, inf)"] = 100,
     score_step: Annotated[float, "(0, inf)"] = 0.01,
     score_clip: Annotated[float, "(0, inf)"] = 5.0,
-    ais_chains: Annotated[int, "[1, inf)"] = 10,
+    ais_chains: Annotated[int, "[1, inf)"] = 5,
     ais_temperatures: Annotated[int, "[0, inf)"] = 200,
     sandwich_images: Annotated[int, "[1, inf)"] = 40,
 ) -> dict[str, float | harness.Estimate]:
