@@ -110,7 +110,7 @@ def claims(
     against: Path | None,
     as_json: bool,
 ) -> None:
-    """Whether each claim holds (those of STUDY, or on the cells of SUITE), and what would settle it."""
+    """Whether each claim holds (those of STUDY, or of SUITE on its cells), and what would settle it."""
     from harness import registry, session
     from harness import rows as making
     from harness.views import claims as judging
@@ -119,11 +119,12 @@ def claims(
     studies = [name] if name in claims_file.names() else claims_file.names()
     if name and name not in claims_file.names():
         loaded, found, _, cells = lay_out(Selection(name, (), (), folders, results))
-        made = making.of_plan(cells, found, loaded.name)
+        made, about = making.of_plan(cells, found, loaded.name), {cell.task.name for cell in cells}
     else:
         found = registry.scan(folders)
-        made = session.rows_or_frozen(results, frozen)
+        made, about = session.rows_or_frozen(results, frozen), set(found.tasks)
     listed = [claim for study in studies for claim in claims_file.load(claims_file.find(study), found)]
+    listed = [claim for claim in listed if claim.task in about]
     verdicts = judging.judge(made, listed)
     covered = judging.coverage(made, session.TABLES.glob("[!.]*.yaml"))
     if as_json:
