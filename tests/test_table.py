@@ -377,6 +377,14 @@ def test_what_cannot_be_compared_says_why():
     assert "[-89 ~]" in render.to_text(made)
 
 
+def test_settings_that_are_comparable_are_compared_and_no_others():
+    rows = [*steady("svi", -90, params={"updates": 9}), *steady("svi", -90, params={"updates": 1})]
+    why = {"comparable": {"updates": 9}, "not_comparable": "Short."}
+    made = make([*rows, [printed("svi", -89.0)]], **BESIDE, **why, show=["updates"])
+    told = dict(zip(column(made, "updates"), column(made, "iw500_verdict"), strict=True))
+    assert told == {"9": "agrees", "1": "not comparable"}
+
+
 def test_a_stand_in_has_the_published_number_of_the_real_data_set_beside_it():
     beside = {"columns": [table.Column("iw500", published="log_likelihood")], "published": "paper-t1"}
     made = make(
@@ -507,6 +515,7 @@ def test_load(tmp_path):
         (("headline: iw500", "headline: iw500\nnot_comparable: why"), 4, "needs either agree_within here or"),
         (("metric: kl", "metric: kl, agree_within: 1"), 5, "agree_within needs the published metric"),
         (("show: [k]", "stand_ins: {a: b}"), 8, "another data set cannot be compared"),
+        (("show: [k]", "comparable: {k: 1}"), 8, "say in not_comparable why"),
         (("headline:", "headlin:"), 6, "unknown key (did you mean 'headline'?)"),
     ],
 )

@@ -124,7 +124,11 @@ def coverage(rows: Sequence[Row], tables: Iterable[Path]) -> dict[str, int]:
                 state = states.setdefault(id(row), set())
                 for group in ours:
                     values = group.finite(column.metric).values()
-                    if values and row.settings.items() <= group.settings.items():
+                    if (
+                        values
+                        and grouping.fits(group.settings, spec.comparable)
+                        and row.settings.items() <= group.settings.items()
+                    ):
                         state.add(abs(statistics.mean(values) - row.value) <= column.agree_within)
     found = Counter(frozenset(state) for state in states.values())
     return {

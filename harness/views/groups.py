@@ -74,7 +74,7 @@ def measured(rows: Sequence[Row], where: Where) -> list[Group]:
     for row in rows:
         if row.origin != "measured":
             continue
-        if not all(_allowed(options, row.settings.get(name)) for name, options in where.items()):
+        if not fits(row.settings, where):
             continue
         key = keys.get(id(row.settings)) or keys.setdefault(id(row.settings), canonical(row.settings))
         group = groups.setdefault(key, Group(row.settings))
@@ -86,6 +86,11 @@ def measured(rows: Sequence[Row], where: Where) -> list[Group]:
                 "that is behind, or, if it is no longer wanted, drop it with: harness forget SUITE"
             )
     return list(groups.values())
+
+
+def fits(settings: Mapping[str, Any], where: Where) -> bool:
+    """Whether every setting that `where` names is what it says, or one of its list."""
+    return all(_allowed(options, settings.get(name)) for name, options in where.items())
 
 
 def published(rows: Iterable[Row], where: Where, table: str, metrics: set[str]) -> list[Row]:

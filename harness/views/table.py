@@ -205,10 +205,10 @@ def _verdict(view: _View, group: Group, column: Column, published: float) -> str
     values = list(group.finite(column.metric).values())
     if not values:
         return "no result" if group.ours else "not run"
-    if view.spec.not_comparable:
+    if column.agree_within is None or not grouping.fits(group.settings, view.spec.comparable):
         return "not comparable"
     difference = statistics.mean(values) - published
-    if column.agree_within is not None and abs(difference) <= column.agree_within:
+    if abs(difference) <= column.agree_within:
         return "agrees"
     return f"differs by {difference:+.{view.decimals[column.metric]}f}"
 

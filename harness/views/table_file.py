@@ -35,7 +35,8 @@ class TableSpec:
     `headline` is the metric that ranks and is tested, among rows that agree in all of `within`; only rows
     whose metric `requires`, if one is named, is 1 in every seed may be marked.
     Where columns stand beside a `published` table, each says `agree_within`, or the table says why the two
-    are `not_comparable`. `stand_ins` names the published data set for one of ours that stands in for it.
+    are `not_comparable`; with both, `comparable` tells the settings of the rows of ours that are compared.
+    `stand_ins` names the published data set for one of ours that stands in for it.
     """
 
     title: str
@@ -45,6 +46,7 @@ class TableSpec:
     requires: str = ""
     published: str = ""
     not_comparable: str = ""
+    comparable: dict[str, Scalar | list[Scalar]] = field(default_factory=dict)
     stand_ins: dict[str, str] = field(default_factory=dict)
     where: dict[str, Scalar | list[Scalar]] = field(default_factory=dict)
     rows: list[str] = field(default_factory=lambda: ["method"])
@@ -84,6 +86,8 @@ def _faults_of(spec: TableSpec, entry: Entry) -> Iterable[Fault]:
         yield fault("stand_ins", "another data set cannot be compared: say not_comparable and why")
     if spec.not_comparable and not beside:
         yield fault("not_comparable", "there is no published metric on any column")
+    if spec.comparable and not spec.not_comparable:
+        yield fault("comparable", "say in not_comparable why rows with other settings are not compared")
     for index, (column, item) in enumerate(zip(spec.columns, entry.value["columns"].value, strict=True)):
         for message in _faults_of_column(column, spec, metrics[:index]):
             yield Fault(item.line, column.metric, message)
@@ -99,5 +103,5 @@ def _faults_of_column(column: Column, spec: TableSpec, before: Sequence[str]) ->
         yield "agree_within must be a finite number from 0"
     if judged and not column.published:
         yield "agree_within needs the published metric that it speaks of"
-    if column.published and judged == bool(spec.not_comparable):
+    if column.published and judged == (bool(spec.not_comparable) and not spec.comparable):
         yield "a published metric needs either agree_within here or the table's not_comparable"
