@@ -35,6 +35,16 @@ class Metric:
     meaning: str = ""
 
 
+DEVICE_MEMORY = Metric(
+    "device_gb",
+    unit="GB",
+    direction="lower",
+    kind="speed",
+    meaning="the most memory of the device that tensors took during the fit; not measured on a CPU",
+)
+"""What every task has, though none declares it."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean over `n` examples with its standard error, where a bare number would hide the doubt."""

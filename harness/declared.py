@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness import strict_yaml
-from harness.authoring import Metric
+from harness.authoring import DEVICE_MEMORY, Metric
 from harness.errors import UserError
 from harness.interval import Interval
 
@@ -263,7 +263,7 @@ def _metrics(tree: ast.Module, path: Path) -> dict[str, Metric]:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "METRICS":
             calls = node.value.elts if isinstance(node.value, ast.Tuple | ast.List) else []
             metrics = [_metric(call, path) for call in calls]
-            return {metric.name: metric for metric in metrics}
+            return {metric.name: metric for metric in [*metrics, DEVICE_MEMORY]}
     raise UserError(f"{path}: a score file has METRICS = (harness.Metric(...), ...)")
 
 

@@ -76,7 +76,7 @@ def test_help_names_every_verb(ran: Project) -> None:
 def test_list(ran: Project) -> None:
     told = printed(ran, "list")
     assert "guess: Guess the mean of a data set\n" in told
-    assert "  measures distance, spread\n" in told
+    assert "  measures distance, spread, device_gb\n" in told
     assert "The sample mean (shift=0.0, name='x', again=False)  [methods]" in told
     found = json.loads(printed(ran, "list", "--json"))
     assert [method["name"] for method in found["methods"]] == ["absent", "mean", "other"]

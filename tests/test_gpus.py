@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from project import Project
 
+from harness import registry
 from harness.errors import UserError
-from harness.execution import devices
+from harness.execution import devices, worker
 from harness.execution.places import Places
 
 RUN = """
@@ -80,3 +81,12 @@ def test_devices_are_named_as_cuda_does(monkeypatch: pytest.MonkeyPatch) -> None
         devices.check("cuda:2", here=True)
     with pytest.raises(UserError, match="a cluster chooses"):
         devices.check("cuda:0", here=False)
+
+
+def test_the_most_memory_that_a_fit_took_of_its_gpu_is_a_metric_of_every_task(monkeypatch) -> None:
+    taken = {"cuda": 3e9}
+    monkeypatch.setattr("torch.cuda.max_memory_allocated", taken.__getitem__)
+    assert worker._device_memory("cuda") == {"device_gb": 3.0}
+    assert worker._device_memory("cpu") == {}
+    tasks = registry.scan().tasks.values()
+    assert tasks and all(task.metrics["device_gb"].unit == "GB" for task in tasks)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from harness import data, declared, environment, key
-from harness.authoring import Estimate, Skip
+from harness.authoring import DEVICE_MEMORY, Estimate, Skip
 from harness.context import Run, Wanted
 from harness.errors import UserError
 from harness.execution import job as jobs
@@ -118,6 +118,7 @@ def _fit(job: Job) -> Outcome:
     started = time.perf_counter()
     arrays = _call(method, problem, run, **job.work.parameters)
     run.seconds["fit"] = time.perf_counter() - started
+    run.measurements |= _device_memory(job.device)
     _check_arrays(arrays)
     loading.check_covered(job, modules)
     facts = {
@@ -331,6 +332,14 @@ def _device_name(device: str) -> str:
     import torch
 
     return torch.cuda.get_device_name(device)
+
+
+def _device_memory(device: str) -> dict[str, float]:
+    if not device.startswith("cuda"):
+        return {}
+    import torch
+
+    return {DEVICE_MEMORY.name: torch.cuda.max_memory_allocated(device) / 1e9}
 
 
 def keep_freed_memory() -> None:
