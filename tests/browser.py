@@ -60,16 +60,24 @@ class Browser:
         path.write_bytes(base64.b64decode(self._call("/screenshot")))
 
 
+def _started(tries: int = 3) -> tuple[subprocess.Popen[str], int]:
+    """A chromedriver and its port; it ends if the port that it chose is taken in the other IP."""
+    command = ["chromedriver", "--port=0"]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert driver.stdout is not None
+    for line in driver.stdout:
+        if "successfully on port" in line:
+            return driver, int(line.rstrip().rstrip(".").rpartition(" ")[2])
+    driver.wait(10)
+    assert tries > 1, "chromedriver does not start"
+    return _started(tries - 1)
+
+
 @contextmanager
 def opened(scratch: Path) -> Iterator[Browser]:
     """A browser window; closed, with its driver, at the end."""
-    driver = subprocess.Popen(
-        ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    driver, port = _started()
     try:
-        assert driver.stdout is not None
-        told = next(line for line in driver.stdout if "successfully on port" in line)
-        port = int(told.rstrip().rstrip(".").rpartition(" ")[2])
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         arguments += [f"--user-data-dir={scratch}", "--window-size=760,900"]
         options: dict[str, Any] = {"goog:chromeOptions": {"args": arguments}}
