@@ -89,6 +89,15 @@ def test_panels_settings_in_the_notes_and_rows_that_are_missing() -> None:
     assert not curve.make(spec(panels=["bits"]), [lost]).panels
 
 
+def test_more_panels_than_a_page_has_room_for_are_told_and_not_drawn() -> None:
+    made = [row("a", seed, "l1", 1.0, eps=0.0, bits=bits) for bits in range(20) for seed in range(3)]
+    figure = curve.make(spec(panels=["bits"]), made)
+    assert (
+        len(figure.panels) == 12
+        and "8 more panels are not drawn: keep fewer of them by `where`." in figure.notes
+    )
+
+
 def test_metrics_as_xs_a_metric_as_x_and_settings_that_must_agree() -> None:
     noise = [row("a", s, m, v) for s in (0, 1, 2) for m, v in (("e_0", 1.0), ("e_1", 2.0 + s))]
     assert lines(curve.make(spec(x_values={"e_0": 0.0, "e_1": 0.1}), noise)) == {

@@ -19,7 +19,7 @@ from harness.views import groups as grouping
 from harness.views.figure_file import CurveSpec, Line, Scale
 from harness.views.groups import Group, spell
 
-MAX_TICKS = 8
+MAX_TICKS, MAX_PANELS = 8, 12
 Number = float | None
 
 
@@ -98,8 +98,11 @@ def make(spec: CurveSpec, rows: Iterable[Row]) -> Figure:
         for title in dict.fromkeys(_panel(spec, other) for other in every if _may_be(spec, group, other)):
             panels[title].series.append(series)
     drawn = [panel for panel in panels.values() if any(each.kind == "measured" for each in panel.series)]
+    left_out, drawn = drawn[MAX_PANELS:], drawn[:MAX_PANELS]
     notes = [*_notes(spec, every, drawn, kinds), *_settings(spec, list(ours.values()), names)]
     notes += [*grouping.reasons(every), grouping.origins(every)]
+    if left_out:
+        notes.append(f"{len(left_out)} more panels are not drawn: keep fewer of them by `where`.")
     xs = {point.x for panel in drawn for series in panel.series for point in series.points}
     ticks = sorted(xs) if len(xs) <= MAX_TICKS and not spec.x_metric else []
     titles = (spec.title, spec.x_title, spec.y_title)
