@@ -138,7 +138,7 @@ def test_changed_local_file_is_refused_by_name_and_the_next_is_used(folders, dec
     assert str(changed) in located.changed[0]
 
 
-@pytest.mark.parametrize("damaged", [gzip.compress(CONTENT)[:-9], CONTENT])
+@pytest.mark.parametrize("damaged", [gzip.compress(CONTENT)[:-9], CONTENT], ids=["cut short", "not packed"])
 def test_damaged_gz_is_refused(folders, declare, damaged):
     name = declare(File("made/a", None, sha(CONTENT), ()))
     put(folders[0], "made/a.gz", damaged)

@@ -69,14 +69,16 @@ def measured(rows: Sequence[Row], where: Where) -> list[Group]:
     Raises `UserError` if two rows of one seed disagree; suites that share a cell repeat it harmlessly.
     """
     groups: dict[str, Group] = {}
-    keys: dict[int, str] = {}  # the metrics of a cell share one object
+    keys: dict[int, str] = {}  # the metrics of a cell share one object; "" is not kept
     suites: dict[tuple[str, int, str], str] = {}
     for row in rows:
         if row.origin != "measured":
             continue
-        if not fits(row.settings, where):
+        key = keys.get(id(row.settings))
+        if key is None:
+            key = keys[id(row.settings)] = canonical(row.settings) if fits(row.settings, where) else ""
+        if not key:
             continue
-        key = keys.get(id(row.settings)) or keys.setdefault(id(row.settings), canonical(row.settings))
         group = groups.setdefault(key, Group(row.settings))
         first = suites.setdefault((key, row.seed, row.metric), row.suite)
         if not _add(group, row):

@@ -15,9 +15,7 @@ METRICS = (
     harness.Metric("images_per_second", "images/s", "higher", "speed", 0.0, "median over rounds"),
     harness.Metric("spread", "1", "lower", "speed", 0.0, "(slowest − fastest round) / median round"),
     harness.Metric("necst_speedup", "1", "none", "speed", 0.0, "NECST's decoder: how many times as fast"),
-    harness.Metric(
-        "one_order", "1", "none", "speed", 0.0, "1 where that is 10 or more, in the median round"
-    ),
+    harness.Metric("one_order", "1", "none", "speed", 0.0, "1 where that is 10 or more, in the median round"),
     harness.Metric("two_orders", "1", "none", "speed", 0.0, "1 where that is 100 or more: the claim holds"),
     harness.Metric("frame_error_rate", "1", "lower", "quality", 0.01, "words that came out wrong"),
     harness.Metric("frames", "1", "none", "size", 0.0, "words simulated for the frame error rate"),
