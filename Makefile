@@ -8,8 +8,10 @@ BIN    := .venv/bin
 run: .venv/run
 	$(BIN)/harness run $(SUITE)
 
+# Two processes, for most tests wait for processes of their own; what is timed comes after, alone.
 test: .venv/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/benchmarks
+	$(BIN)/python -m pytest tests/benchmarks
 
 check: .venv/test
 	$(BIN)/ruff check .
