@@ -11,7 +11,7 @@ from PIL import Image
 
 import harness
 from harness.errors import UserError
-from harness.studies.steganography import networks, one_way, score, task, training
+from harness.studies.steganography import budget, networks, one_way, score, task, training
 
 SMALL = {
     "dataset": "digits",
@@ -223,8 +223,7 @@ def test_a_pool_gives_the_new_until_it_is_full_and_then_half_old_ones():
 
 
 def test_the_rate_falls_to_zero_over_the_second_half():
-    budget = training.Budget(10, 1, 0.5)
-    adam, falling = budget.adam([torch.nn.Linear(1, 1)])
+    adam, falling = budget.Budget(10, 1, 0.5).adam([torch.nn.Linear(1, 1)])
     rates = []
     for _ in range(10):
         rates.append(adam.param_groups[0]["lr"])

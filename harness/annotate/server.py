@@ -20,6 +20,8 @@ HERE = "127.0.0.1"
 LARGEST = 10_000
 """Bytes of a request's body."""
 
+PAGE = Path(__file__).with_name("page.html")
+
 
 class Desk:
     """Who is asked what next, and where the answers go. Nothing of it is remembered but the ballot."""
@@ -67,6 +69,97 @@ class Desk:
         return order[at]
 
 
+class Server(ThreadingHTTPServer):
+    """What `Handler` answers for."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, desk: Desk) -> None:
+        self.desk = desk
+        super().__init__((HERE, port), Handler)
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        if parts.path == "/":
+            self._answer(lambda: (PAGE.read_bytes(), "text/html; charset=utf-8"))
+        elif parts.path == "/state":
+            self._answer(lambda: _json(self.server.desk.state(asked.get("annotator", ""))))
+        elif parts.path == "/image":
+            self._answer(
+                lambda: (
+                    self.server.desk.image(asked.get("annotator", ""), _whole(asked.get("at"))),
+                    "image/png",
+                )
+            )
+        else:
+            self._send(404, b"there is no such page", "text/plain")
+
+    def do_POST(self) -> None:
+        given = self._body()
+        if given is None:
+            return
+        who = str(given.get("annotator", ""))
+        if self.path == "/vote":
+            self._answer(lambda: _json(self.server.desk.vote(who, given.get("at"), given.get("answer"))))
+        elif self.path == "/undo":
+            self._answer(lambda: _json(self.server.desk.undo(who)))
+        else:
+            self._send(404, b"there is no such page", "text/plain")
+
+    def _body(self) -> dict[str, Any] | None:
+        """The JSON object that was sent; None where it was refused. Other sites cannot send this type."""
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > LARGEST:
+            self.close_connection = True
+            self._send(413, b"the request is too long", "text/plain")
+            return None
+        text = self.rfile.read(int(length))
+        if self.headers.get_content_type() != "application/json":
+            self._send(415, b"send application/json", "text/plain")
+            return None
+        try:
+            given = json.loads(text)
+        except ValueError:
+            given = None
+        if not isinstance(given, dict):
+            self._send(400, b"send a JSON object", "text/plain")
+            return None
+        return given
+
+    def _answer(self, work: Callable[[], tuple[bytes, str]]) -> None:
+        name = self.headers.get("Host", "").rpartition(":")[0]
+        if name not in (HERE, "localhost"):
+            self._send(403, b"only this machine may ask", "text/plain")
+            return
+        try:
+            content, kind = work()
+        except UserError as error:
+            self._send(400, str(error).encode(), "text/plain; charset=utf-8")
+            return
+        self._send(200, content, kind)
+
+    def _send(self, status: int, content: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header(
+            "Content-Security-Policy", "default-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+        )
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """The terminal is the annotator's."""
+
+
 def open_server(results: Path, record: Record, port: int = 0, limit: int = 200) -> ThreadingHTTPServer:
     """A server, not yet running, that asks about at most `limit` images of a cell; port 0 takes a free one.
 
@@ -76,11 +169,9 @@ def open_server(results: Path, record: Record, port: int = 0, limit: int = 200) 
     questions = asking.chosen(asking.of_record(results, record), limit, record.fit)
     desk = Desk(questions, asking.ballot(results, record))
     try:
-        server = ThreadingHTTPServer((HERE, port), _handler(desk))
+        return Server(port, desk)
     except OSError as error:
         raise UserError(f"port {port} cannot be used: {error.strerror}; give another one") from None
-    server.daemon_threads = True
-    return server
 
 
 def serve(
@@ -103,88 +194,6 @@ def serve(
         pass
     finally:
         server.server_close()
-
-
-def _handler(desk: Desk) -> type[BaseHTTPRequestHandler]:
-    page = Path(__file__).with_name("page.html").read_bytes()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-            if parts.path == "/":
-                self._answer(lambda: (page, "text/html; charset=utf-8"))
-            elif parts.path == "/state":
-                self._answer(lambda: _json(desk.state(asked.get("annotator", ""))))
-            elif parts.path == "/image":
-                self._answer(
-                    lambda: (desk.image(asked.get("annotator", ""), _whole(asked.get("at"))), "image/png")
-                )
-            else:
-                self._send(404, b"there is no such page", "text/plain")
-
-        def do_POST(self) -> None:
-            given = self._body()
-            if given is None:
-                return
-            who = str(given.get("annotator", ""))
-            if self.path == "/vote":
-                self._answer(lambda: _json(desk.vote(who, given.get("at"), given.get("answer"))))
-            elif self.path == "/undo":
-                self._answer(lambda: _json(desk.undo(who)))
-            else:
-                self._send(404, b"there is no such page", "text/plain")
-
-        def _body(self) -> dict[str, Any] | None:
-            """The JSON object that was sent; None where it was refused. Other sites cannot send this type."""
-            length = self.headers.get("Content-Length", "")
-            if not length.isdecimal() or int(length) > LARGEST:
-                self.close_connection = True
-                self._send(413, b"the request is too long", "text/plain")
-                return None
-            text = self.rfile.read(int(length))
-            if self.headers.get_content_type() != "application/json":
-                self._send(415, b"send application/json", "text/plain")
-                return None
-            try:
-                given = json.loads(text)
-            except ValueError:
-                given = None
-            if not isinstance(given, dict):
-                self._send(400, b"send a JSON object", "text/plain")
-                return None
-            return given
-
-        def _answer(self, work: Callable[[], tuple[bytes, str]]) -> None:
-            name = self.headers.get("Host", "").rpartition(":")[0]
-            if name not in (HERE, "localhost"):
-                self._send(403, b"only this machine may ask", "text/plain")
-                return
-            try:
-                content, kind = work()
-            except UserError as error:
-                self._send(400, str(error).encode(), "text/plain; charset=utf-8")
-                return
-            self._send(200, content, kind)
-
-        def _send(self, status: int, content: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Cache-Control", "no-store")
-            self.send_header("X-Content-Type-Options", "nosniff")
-            self.send_header(
-                "Content-Security-Policy", "default-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
-            )
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            """The terminal is the annotator's."""
-
-    return Handler
 
 
 def _json(value: dict[str, Any]) -> tuple[bytes, str]:

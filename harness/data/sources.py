@@ -14,14 +14,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, ClassVar, cast
+from typing import IO, ClassVar, Protocol, cast
 from urllib.parse import urlsplit
 
 from harness.data.fingerprints import Content
 from harness.errors import UserError
 
-if TYPE_CHECKING:
-    from harness.data.downloads import Downloads
+
+class Bringing(Protocol):
+    """What a source asks of whoever brings packages and web files here."""
+
+    def package(self, command: tuple[str, ...]) -> Path:
+        """The archive that the client's `command` downloads. Raises `SourceError`."""
+
+    def transfer(self, url: str, name: str, size: int | None) -> Path:
+        """The complete file behind `url`, of `size` bytes where known. Raises `SourceError`."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ class _Package:
         return None if shutil.which(self.client) else f"{self.client} is not installed"
 
     @contextmanager
-    def open(self, file: File, downloads: Downloads) -> Iterator[IO[bytes]]:
+    def open(self, file: File, downloads: Bringing) -> Iterator[IO[bytes]]:
         """The decompressed content, unchecked. Raises `SourceError`, also while it is read."""
         from harness.data.archives import open_member
 
@@ -183,7 +190,7 @@ class Address:
         return None
 
     @contextmanager
-    def open(self, file: File, downloads: Downloads) -> Iterator[IO[bytes]]:
+    def open(self, file: File, downloads: Bringing) -> Iterator[IO[bytes]]:
         """The decompressed content, unchecked. Raises `SourceError`, also while it is read."""
         path = "" if self.packed else urlsplit(self.url).path
         part = downloads.transfer(self.url, file.name, None if path.endswith(".gz") else file.size)

@@ -239,7 +239,7 @@ def _parts(claim: Claim, rows: Sequence[Row], level: float) -> Iterable[Part]:
     beside = [row for row in mine if row.origin == "published" and row.suite == claim.published]
     grouping.attach(beside, ours, {})
     for setting in _combinations(claim, ours):
-        within = [group for group in ours if _agrees(group, setting)]
+        within = [group for group in ours if grouping.fits(group.settings, setting)]
         telling = [name for name, values in grouping.shared_settings(within).items() if len(values) > 1]
         for rival, test in itertools.product(rivals, claims_file.comparisons(claim.holds)):
             against = {"against": rival} if claim.against else {}
@@ -264,7 +264,7 @@ def _combinations(claim: Claim, ours: Sequence[Group]) -> list[dict[str, Any]]:
         dict(zip(claim.for_each, values, strict=True)) for values in itertools.product(*axes)
     ]
     if claim.for_each and not claim.ours.keys() >= set(claim.for_each):
-        listed = [each for each in listed if any(_agrees(group, each) for group in ours)]
+        listed = [each for each in listed if any(grouping.fits(group.settings, each) for group in ours)]
     return listed or [{}]
 
 
@@ -313,10 +313,6 @@ def _partners(claim: Claim, group: Group, others: Sequence[Group | None]) -> lis
 
 def _same(claim: Claim, group: Group) -> bool:
     return len({group.settings[name] for name in claim.same if name in group.settings}) <= 1
-
-
-def _agrees(group: Group, settings: Mapping[str, Any]) -> bool:
-    return all(group.settings.get(name) == value for name, value in settings.items())
 
 
 def _measure(

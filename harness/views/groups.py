@@ -103,7 +103,7 @@ def published(rows: Iterable[Row], where: Where, table: str, metrics: set[str]) 
         if row.origin == "published"
         and row.suite == table
         and row.metric in metrics
-        and all(_allowed(where[name], row.settings[name]) for name in where.keys() & row.settings.keys())
+        and fits(row.settings, {name: where[name] for name in where.keys() & row.settings.keys()})
     ]
 
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 import harness
 from harness.errors import UserError
 from harness.studies.steganography import domains, networks
+from harness.studies.steganography.budget import Budget
 from harness.studies.steganography.networks import Architecture
-from harness.studies.steganography.training import Budget
 
 
 @dataclass(frozen=True)
