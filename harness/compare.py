@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import gates, stats
+from harness import groups as grouping
 from harness.authoring import Metric
 from harness.frozen import Frozen, Place, Setting
 from harness.gates import Judgement
+from harness.groups import Group
 from harness.key import canonical
 from harness.registry import Registry
-from harness.views import groups as grouping
-from harness.views.groups import Group
 from harness.views.render import Head, Table, TableCell
 
 ORDER = ("regressed", "failed", "missing", "not finite", "inconclusive", "improved", "ok")

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import groups as grouping
 from harness.errors import UserError
 from harness.key import canonical
 from harness.registry import HOME
 from harness.row import Row
 from harness.store import Store, write_file
-from harness.views import groups as grouping
 
 FORMAT = 1
 

@@ -31,6 +31,7 @@ METRICS = {
     "update_seconds": {"direction": "lower", "kind": "speed", "tolerance": 0.0},
 }
 HERE = Path("x")
+REFERENCE = ROOT / "results" / "frozen" / "steganography.json"
 NO_METHOD = (
     '{"format": 1, "suite": "s", "device": "cpu", "versions": {}, "cells": '
     '[{"task": "tiny", "settings": [], "seed": 0, "metrics": {"iw500": 1.0}}]}'
@@ -363,28 +364,28 @@ def test_two_results_folders_are_compared(project: Project):
 @pytest.fixture
 def told(tmp_path, monkeypatch):
     """The command line on two frozen files: one that is shipped, and `now.json`, without one of its seeds."""
-    reference = ROOT / "results" / "frozen" / "steganography.json"
-    lines = reference.read_text().splitlines()
+    lines = REFERENCE.read_text().splitlines()
     kept = [line for line in lines if not ('"seed":2' in line and '"method":"cut"' in line)]
     assert len(kept) == len(lines) - 1
     (tmp_path / "now.json").write_text("\n".join(kept))
     (tmp_path / "now.kept").write_text("\n".join(kept))
     monkeypatch.chdir(tmp_path)
-    return lambda *words: CliRunner().invoke(main, ["compare", str(reference), *words])
+    return lambda *words: CliRunner().invoke(main, ["compare", str(REFERENCE), *words])
 
 
 @pytest.mark.parametrize(
     ("words", "code", "summary"),
     [
-        (["now.json"], 1, "1 missing, 152 ok"),
-        (["now.json", "--allow-missing"], 0, "1 missing, 152 ok"),
-        (["now.kept", "--only", "seed=0,1"], 0, "152 ok"),
+        (["now.json"], 1, "1 missing, {all} ok"),
+        (["now.json", "--allow-missing"], 0, "1 missing, {all} ok"),
+        (["now.kept", "--only", "seed=0,1"], 0, "{all} ok"),
         (["now.json", "--only", "method=nothing"], 2, "nothing to compare"),
         (["absent.json"], 2, "harness: absent.json: cannot be read"),
     ],
 )
 def test_exit_codes_of_the_command_line(told, words, code, summary):
     done = told(*words)
+    summary = summary.format(all=len(frozen.thaw(REFERENCE).values))
     assert done.exit_code == code and summary in done.output.splitlines()[0], done.output
 
 

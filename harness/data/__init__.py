@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-import harness.datasets
 from harness.data.errors import SourceError
 from harness.data.fingerprints import CHUNK, Content, Digest, Fingerprints, content_of
 from harness.data.sources import File
@@ -73,7 +72,8 @@ class Unavailable(UserError):
 
 def names() -> list[str]:
     """The names of all datasets; none is imported."""
-    modules = pkgutil.iter_modules(harness.datasets.__path__)
+    # By name, as each is loaded: data sets stand on this room, and it knows none of them.
+    modules = pkgutil.iter_modules(importlib.import_module("harness.datasets").__path__)
     return sorted(module.name for module in modules if not module.name.startswith("_"))
 
 

@@ -21,14 +21,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from harness import groups as grouping
 from harness import stats
 from harness.errors import UserError
+from harness.groups import Group, Scalar
 from harness.key import canonical
 from harness.row import Row
 from harness.views import claims_file, table_file
-from harness.views import groups as grouping
 from harness.views.claims_file import Claim, Comparison
-from harness.views.groups import Group, Scalar
 
 LEVEL = 0.05
 ENOUGH = 1000

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from harness import strict_yaml
 from harness.errors import UserError, did_you_mean
+from harness.groups import Scalar, Where
 from harness.registry import HOME, Registry
 from harness.strict_yaml import Entry, Fault
-from harness.views.groups import Scalar, Where
 
 CLAIMS = HOME / "suites" / "claims"
 BESIDE = ("other", "published")

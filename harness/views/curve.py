@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness import groups as grouping
 from harness import stats
+from harness.groups import Group, spell
 from harness.key import canonical
 from harness.row import Row
-from harness.views import groups as grouping
 from harness.views.figure_file import CurveSpec, Line, Scale
-from harness.views.groups import Group, spell
 
 MAX_TICKS, MAX_PANELS = 8, 12
 Number = float | None

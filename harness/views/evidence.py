@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
+from harness import groups as grouping
+from harness.groups import Group
 from harness.registry import HOME
 from harness.row import Row
 from harness.store import LOG, Damaged, Record, Store
-from harness.views import groups as grouping
-from harness.views.groups import Group
 
 WIDTH = 640
 """Pixels: wider pictures are made smaller."""

@@ -9,9 +9,9 @@ from typing import Literal
 
 from harness import strict_yaml
 from harness.errors import UserError, did_you_mean
+from harness.groups import Scalar
 from harness.registry import HOME, Registry
 from harness.strict_yaml import Entry, Fault
-from harness.views.groups import Scalar
 
 FIGURES = HOME / "suites" / "figures"
 Scale = Literal["linear", "log"] | float

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import groups as grouping
 from harness.row import Row
 from harness.store import Store
-from harness.views import groups as grouping
 from harness.views.figure_file import GallerySpec
 
 

@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness import groups as grouping
 from harness import stats
 from harness.errors import UserError
 from harness.registry import STUDIES, Method, Registry
 from harness.row import Row
 from harness.store import Record, Store, write_file
 from harness.views import claims, claims_file, curve, drawing, evidence, figure_file, render, table
-from harness.views import groups as grouping
 from harness.views.claims import Verdict
 from harness.views.evidence import Failure, Picture
 from harness.views.figure_file import CurveSpec

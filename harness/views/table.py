@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from harness import groups as grouping
 from harness import stats
+from harness.groups import Group, spell
 from harness.published import printed
 from harness.row import Row
-from harness.views import groups as grouping
-from harness.views.groups import Group, spell
 from harness.views.render import Head, Table, TableCell
 from harness.views.table_file import Column, TableSpec, load
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import strict_yaml
+from harness.groups import Scalar
 from harness.strict_yaml import Entry, Fault
-from harness.views.groups import Scalar
 
 
 @dataclass(frozen=True)
