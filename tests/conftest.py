@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from project import Project, make, wait_until
+
+# One thread, as a worker of harness has. Two test processes with two threads each spin for two cores: the
+# suite took half as long again, and single tests more than ten times. Must be set before torch is loaded.
+os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 @pytest.fixture

@@ -25,14 +25,6 @@ from harness.studies.attack.norm_attacks import Ball
 CLASSES = 3
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def tiny(seed: int, layers: int) -> nn.Sequential:
     """Four pixels, four ReLUs in all in one or two hidden layers, three classes."""
     sizes = [4, *[4 // layers] * layers, CLASSES]

@@ -20,14 +20,6 @@ from harness.studies.attack.norm_attacks import Ball
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):
     return problem(tmp_path_factory.mktemp("short"))

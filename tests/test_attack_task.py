@@ -19,14 +19,6 @@ from harness.studies.attack.certificates.interval import interval_margins
 from harness.studies.attack.norm_attacks import Ball
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def drawn_weights() -> dict[str, np.ndarray]:
     """Arrays of the shapes that data set `certified_mnist` has."""
     stream = np.random.default_rng(0)

@@ -95,12 +95,6 @@ def test_errors_are_counted_until_the_budget_or_the_errors_end(run):
     assert wrong["errors"][0] == wrong["errors"][1] and wrong["errors"][2] == 1
 
 
-def test_the_neural_decoder_keeps_up_with_itself(run):
-    problem = task.decoding(run, bits=60, batch=64)
-    arrays = method_files.load("methods", "neural_decoders").necst(problem, run)
-    assert scoring_file.score(problem, arrays, run)["necst_speedup"] == pytest.approx(1, rel=0.5)
-
-
 @pytest.mark.parametrize(("precision", "most"), [("bf16", 0.01), ("int8", 0.05)])
 def test_lower_precision_says_nearly_the_same(run, precision, most):
     """A network that is fast because it is wrong would win any race."""

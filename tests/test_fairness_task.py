@@ -23,13 +23,10 @@ SPENT = {"runs", "gradient_steps", "train_seconds"}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread(tmp_path_factory):
+def own_cache(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("HARNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     yield
-    torch.set_num_threads(threads)
     patch.undo()
 
 

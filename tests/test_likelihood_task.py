@@ -20,13 +20,10 @@ SHORT = {"k": 3, "learning_rate": 3e-3}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread(tmp_path_factory):
+def own_cache(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("HARNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     yield
-    torch.set_num_threads(threads)
     patch.undo()
 
 

@@ -22,14 +22,6 @@ pytestmark = pytest.mark.slow
 ROUNDS = 15
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def seconds(work: Callable[[], object], repeats: int) -> float:
     start = time.process_time()
     for _ in range(repeats):

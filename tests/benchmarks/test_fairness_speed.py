@@ -22,14 +22,6 @@ WIDTH, LATENT, HIDDEN, BATCH, ROUNDS = 102, 10, 50, 64, 60
 """The networks and minibatches of Adult."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def update(runs: int) -> Callable[[], None]:
     """One whole update of a stack: model, adversaries, both Adams."""
     draw = torch.Generator().manual_seed(0)

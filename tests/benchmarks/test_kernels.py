@@ -14,17 +14,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NAMES = bench.kernels_of(ROOT)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def kernel(name: str, folder: Path):
     file, function = name.split("/")
     return getattr(importlib.import_module(f"kernels.{file}"), function)(folder)
+
+
+def test_they_run_in_one_thread_as_in_a_worker():
+    assert torch.get_num_threads() == 1
 
 
 @pytest.mark.parametrize("name", NAMES)

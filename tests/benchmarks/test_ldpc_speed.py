@@ -53,14 +53,6 @@ def decoders(code):
     return found
 
 
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def sample(channel):
     code = regular_code(1002, 3, 6, seed=0)
     draws = torch.Generator().manual_seed(0)
@@ -77,7 +69,7 @@ def seconds_per_word(decoder, llr):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_words_per_second(channel, one_thread, capsys):
+def test_words_per_second(channel, capsys):
     code, _, llr = sample(channel)
     found = decoders(code)
     for decoder in found.values():
@@ -99,7 +91,7 @@ def test_words_per_second(channel, one_thread, capsys):
 
 
 @pytest.mark.slow
-def test_nobody_wins_by_decoding_badly(one_thread, capsys):
+def test_nobody_wins_by_decoding_badly(capsys):
     code, words, llr = sample("awgn 2 dB")
     intervals = {}
     for name, run in decoders(code).items():
@@ -116,7 +108,7 @@ def test_nobody_wins_by_decoding_badly(one_thread, capsys):
 
 @pytest.mark.parametrize("batch", [1, 16, 256, 4096])
 @pytest.mark.parametrize("name", OURS)
-def test_decode(benchmark, name, batch, one_thread):
+def test_decode(benchmark, name, batch):
     """Absolute times of our decoders by batch, for pytest-benchmark."""
     code, _, llr = sample("bsc 0.05")
     benchmark.pedantic(decode, (code, llr[:batch], 50, *OURS[name]), rounds=3, warmup_rounds=1)

@@ -32,10 +32,6 @@ ENCODER, DECODER = (784, 200, 200, 100), (50, 200, 200, 784)
 @pytest.fixture(scope="module", autouse=True)
 def as_in_a_worker():
     keep_freed_memory()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def update(name: str, k: int = K) -> Callable[[], None]:
