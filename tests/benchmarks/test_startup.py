@@ -7,14 +7,13 @@ longer by as much as its bare interpreter does.
 
 from __future__ import annotations
 
-import resource
 import subprocess
 
 import pytest
+from interpreter import BARE, seconds
 from project import Project
 
 ROUNDS = 15
-BARE = 0.011
 
 
 def extra_seconds(project: Project, *arguments: str) -> float:
@@ -24,13 +23,6 @@ def extra_seconds(project: Project, *arguments: str) -> float:
     floor, asked = (min(times) for times in zip(*rounds, strict=True))
     print(f"harness {arguments[0]}: {1000 * (asked - floor):.0f} ms above {1000 * floor:.0f} ms")
     return (asked - floor) * BARE / floor
-
-
-def seconds(project: Project, command: list[str]) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, cwd=project.root, env=project.variables(), capture_output=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_help_costs_60_ms(project: Project) -> None:

@@ -10,8 +10,8 @@ import json
 import subprocess
 
 import pytest
+from interpreter import BARE, seconds
 from project import Project
-from test_startup import BARE, seconds
 
 CELLS = 10_000
 

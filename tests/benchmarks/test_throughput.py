@@ -1,6 +1,7 @@
 """What a cell costs beside its own work, and what a second worker brings.
 
-Both are judged against what bare processes attain at the same time, because the machine may be busy.
+Both are judged against what bare processes attain at the same time, because the machine may be busy; the bar
+of 100 ms holds, as that of `test_startup` does, where a bare interpreter costs 11.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import time
 
 import pytest
+from interpreter import slowness
 from project import Project
 
 ATTEMPTS = 4
@@ -51,8 +53,10 @@ def test_a_cell_costs_less_than_100_ms_beside_its_work(project: Project) -> None
         used = time.process_time() - used
         crowding = max(1.0, bare_seconds(project, 1) / used)
         times = finish_times(project, jobs=1)
-        cost = statistics.median(after - before for before, after in itertools.pairwise(times)) / crowding
-        print(f"{1000 * cost:.0f} ms a cell, crowded {crowding:.2f} times")
+        between = statistics.median(after - before for before, after in itertools.pairwise(times))
+        slow = slowness(project)
+        cost = between / crowding / slow
+        print(f"{1000 * between:.0f} ms a cell, crowded {crowding:.2f} times, slow {slow:.2f} times")
         if cost < 0.1:
             break
     assert cost < 0.1
