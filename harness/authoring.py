@@ -47,18 +47,24 @@ DEVICE_MEMORY = Metric(
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `n` examples with its standard error, where a bare number would hide the doubt."""
+    """A mean over `n` examples with its standard error, where a bare number would hide the doubt.
+
+    `sketch` lets the mean be compared example by example with that of another cell; see `harness.sketch`.
+    """
 
     value: float
     error: float
     n: int
+    sketch: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, values: Tensor) -> Estimate:
         """The mean of one number per example (N,). A single one has no spread to judge by: its error is 0."""
+        from harness import sketch
+
         values = values.detach()
         error = float(values.std() / len(values) ** 0.5) if len(values) > 1 else 0.0
-        return cls(float(values.mean()), error, len(values))
+        return cls(float(values.mean()), error, len(values), sketch.of(values.double().cpu().numpy()))
 
 
 class Skip(Exception):

@@ -19,6 +19,7 @@ from harness.errors import UserError
 from harness.key import canonical
 from harness.registry import HOME
 from harness.row import Row
+from harness.sketch import Sketch
 from harness.store import Store, write_file
 
 FORMAT = 1
@@ -29,7 +30,7 @@ Place = tuple[str, str, str]  # the same and a metric
 
 @dataclass
 class Frozen:
-    """Values by seed of each place, statuses by seed of each setting, and what they come from.
+    """Values and sketches by seed of each place, statuses by seed of each setting, and what they come from.
 
     `suite` is the name of one that the harness brings, or the path of another as seen from the frozen file.
     """
@@ -38,6 +39,7 @@ class Frozen:
     device: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     values: dict[Place, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+    sketches: dict[Place, dict[int, Sketch]] = field(default_factory=lambda: defaultdict(dict))
     statuses: dict[Setting, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
 
 
@@ -58,6 +60,7 @@ def gather(rows: Sequence[Row], results: Path) -> Frozen:
                     by_seed = group.finite(metric)
                 if by_seed and (task, metric) not in speeds:
                     found.values[task, group.key, metric] = by_seed
+                    found.sketches[task, group.key, metric] = group.sketches.get(metric, {})
     found.device, found.versions = Store(results).origin({row.key for row in records})
     return found
 
@@ -77,7 +80,10 @@ def freeze(found: Frozen, path: Path) -> int:
     for (task, settings, metric), by_seed in found.values.items():
         for seed, value in by_seed.items():
             cell = {"task": task, "settings": json.loads(settings), "seed": seed, "metrics": {}}
-            cells.setdefault((task, settings, seed), cell)["metrics"][metric] = value
+            cell = cells.setdefault((task, settings, seed), cell)
+            cell["metrics"][metric] = value
+            if sketch := found.sketches.get((task, settings, metric), {}).get(seed):
+                cell.setdefault("sketches", {})[metric] = sketch
     if not cells:
         raise UserError("there is nothing to freeze: no cell has a quality or size metric")
     head = {"format": FORMAT, "suite": found.suite, "device": found.device, "versions": found.versions}
@@ -102,6 +108,8 @@ def thaw(path: Path) -> Frozen:
             found.statuses[task, settings][seed] = "ok"
             for metric, value in cell["metrics"].items():
                 found.values[task, settings, metric][seed] = float(value)
+            for metric, sketch in cell.get("sketches", {}).items():
+                found.sketches[task, settings, metric][seed] = tuple(map(float, sketch))
         return found
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from harness import stats
+from harness import sketch, stats
 from harness.errors import UserError
 from harness.key import canonical, digest
 from harness.row import Row
@@ -30,12 +30,14 @@ MAX_REASONS = 3
 class Group:
     """What is known under one setting: statuses by seed, values by metric and seed, published records.
 
-    `reasons` tells, once for each cell that has no result, its status and why.
+    `sketches` are those of the examples behind values, as far as cells keep them. `reasons` tells, once for
+    each cell that has no result, its status and why.
     """
 
     settings: dict[str, Any]
     statuses: dict[int, str] = field(default_factory=dict)
     values: dict[str, dict[int, float]] = field(default_factory=dict)
+    sketches: dict[str, dict[int, sketch.Sketch]] = field(default_factory=dict)
     published: dict[str, Row] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     cells: set[str] = field(default_factory=set)
@@ -53,6 +55,18 @@ class Group:
     def finite(self, metric: str) -> dict[int, float]:
         """The finite values of a metric by seed."""
         return {seed: value for seed, value in self.values.get(metric, {}).items() if math.isfinite(value)}
+
+    def shared(self, metric: str, rival: Group | None = None, seeds: Iterable[int] | None = None) -> float:
+        """What the mean of a metric, less a rival's, owes to examples that these seeds share (`sketch`).
+
+        All seeds with a finite value unless said; 0 where a cell keeps no sketch.
+        """
+        mine, theirs = (side.sketches.get(metric, {}) if side else {} for side in (self, rival))
+        chosen = self.finite(metric) if seeds is None else seeds
+        known = [mine.get(seed, ()) for seed in chosen]
+        if rival:
+            known = [sketch.less(own, theirs.get(seed, ())) for own, seed in zip(known, chosen, strict=True)]
+        return sketch.shared(known)
 
     def states(self) -> str:
         """The seeds in words: "3" if all went well, else "2 ok, 1 timeout", or "not run"."""
@@ -148,11 +162,14 @@ def labels(groups: Sequence[Group], rows: Sequence[str], show: Sequence[str]) ->
     return made
 
 
-def summary(kind: str, values: Sequence[float]) -> dict[str, float | None]:
-    """Finite values over seeds as mean (""), low, high and n: 95 % t-interval; of speeds median and range."""
+def summary(kind: str, values: Sequence[float], shared: float = 0.0) -> dict[str, float | None]:
+    """Finite values over seeds as mean (""), low, high and n: 95 % t-interval; of speeds median and range.
+
+    The interval covers examples, too, where the standard error is given that seeds share on their account.
+    """
     if kind == "speed":
         return {"": statistics.median(values), "low": min(values), "high": max(values), "n": len(values)}
-    interval = stats.t_interval(values)
+    interval = stats.t_interval(values, shared=shared)
     return {"": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
 
 
@@ -246,4 +263,6 @@ def _add(group: Group, row: Row) -> bool:
     if row.metric:
         first = group.values.setdefault(row.metric, {}).setdefault(row.seed, row.value)
         agrees = agrees and (first == row.value or (math.isnan(first) and math.isnan(row.value)))
+        if row.sketch:
+            group.sketches.setdefault(row.metric, {})[row.seed] = row.sketch
     return agrees

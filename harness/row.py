@@ -11,6 +11,7 @@ class Row(NamedTuple):
 
     `settings` are all that the result depends on beside the seed. A published row has the table that prints
     it for a suite, seed −1, and a `source` and `place`; its settings are what the source states.
+    The `sketch` of the examples behind a value is for intervals, and is printed nowhere.
     """
 
     suite: str
@@ -33,3 +34,4 @@ class Row(NamedTuple):
     key: str = ""
     source: str = ""
     place: str = ""
+    sketch: tuple[float, ...] = ()

@@ -58,11 +58,13 @@ def frozen(paths: Iterable[Path]) -> list[Row]:
     """The values that `freeze` kept, as rows, published ones beside; of two for one cell the first counts."""
     made: dict[tuple[str, str, int, str], Row] = {}
     for path in paths:
-        for (task, text, metric), values in thaw(path).values.items():
-            settings = json.loads(text)
+        found = thaw(path)
+        for (task, text, metric), values in found.values.items():
+            settings, sketches = json.loads(text), found.sketches.get((task, text, metric), {})
             known = {"dataset": settings.get("dataset"), "method": settings["method"], "settings": settings}
             for seed, value in values.items():
-                row = Row(suite=path.stem, task=task, seed=seed, metric=metric, value=value, **known)
+                row = Row(path.stem, task, seed=seed, metric=metric, value=value, **known)
+                row = row._replace(sketch=sketches.get(seed, ()))
                 made.setdefault((task, text, seed, metric), row)
     return [*made.values(), *of_papers()]
 
@@ -87,6 +89,7 @@ def _of_record(record: Record, registry: Registry, suite: str) -> list[Row]:
                 value=measurement.number,
                 error=math.nan if measurement.error is None else measurement.error,
                 n=measurement.n or 0,
+                sketch=measurement.sketch,
                 unit=metric.unit,
                 direction=metric.direction,
                 kind=metric.kind,
@@ -130,7 +133,7 @@ def frame(made: Iterable[Row]) -> pandas.DataFrame:
     for row in made:
         rest = {name: value for name, value in row.settings.items() if name not in ("dataset", "method")}
         plain.append(row._replace(settings=canonical(rest)))  # type: ignore[arg-type]
-    return pandas.DataFrame(plain, columns=list(Row._fields))
+    return pandas.DataFrame(plain, columns=list(Row._fields)).drop(columns="sketch")
 
 
 def export(made: Iterable[Row], form: str, output: Path | None) -> None:

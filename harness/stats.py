@@ -1,14 +1,16 @@
 """Intervals and paired tests over seeds: plain floats in, plain floats out.
 
-The sample is always one number per seed, so every statement covers the choice of seed (initialisation,
-order of the data, noise) and nothing else. Below `MIN_SEEDS` nothing is claimed.
+The sample is always one number per seed, so a statement covers the choice of seed (initialisation, order of
+the data, noise). What all seeds have in common, above all the test examples, it covers where the standard
+error that the mean owes to them is given as `shared` (`harness.sketch`). Below `MIN_SEEDS` nothing is
+claimed.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 MIN_SEEDS = 3
@@ -48,10 +50,10 @@ class Standing:
     untested: frozenset[str]
 
 
-def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+def t_interval(values: Sequence[float], level: float = 0.95, *, shared: float = 0.0) -> Interval:
     """Student's interval of the mean of independent, roughly normal `values`.
 
-    Equal values give a half-width of exactly zero; fewer than `MIN_SEEDS` give none.
+    Equal values, with nothing `shared`, give a half-width of exactly zero; fewer than `MIN_SEEDS` give none.
     Raises ValueError for no values or values that are not finite.
     """
     _check_finite(values)
@@ -62,8 +64,8 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
         return Interval(mean, None, n)
     from scipy.special import stdtrit
 
-    quantile = float(stdtrit(n - 1, (1 + level) / 2))
-    return Interval(mean, quantile * statistics.stdev(values) / math.sqrt(n), n)
+    error, freedom = _doubt(values, shared)
+    return Interval(mean, float(stdtrit(freedom, (1 + level) / 2)) * error, n)
 
 
 def differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
@@ -72,22 +74,31 @@ def differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
     return [0.0 if abs(x - y) <= ROUNDING * max(abs(x), abs(y)) else x - y for x, y in zip(a, b, strict=True)]
 
 
-def paired_test(a: Sequence[float], b: Sequence[float]) -> float:
+def paired_test(a: Sequence[float], b: Sequence[float], *, shared: float = 0.0) -> float:
     """Two-sided p-value of the paired t-test for equal means of `a` and `b` (a[i] and b[i] share a seed).
 
-    1.0 below `MIN_SEEDS` pairs: nothing can be claimed. Where every pair differs by the same amount the
-    test has no noise to measure against, and the answer is 0.0 (1.0 if that amount is zero).
+    1.0 below `MIN_SEEDS` pairs: nothing can be claimed. Where every pair differs by the same amount, and
+    nothing is `shared`, the test has no noise to measure against: the answer is 0.0 (1.0 if the amount is 0).
     """
     found = differences(a, b)
-    n = len(found)
-    if n < MIN_SEEDS:
+    if len(found) < MIN_SEEDS:
         return 1.0
-    mean, spread = statistics.mean(found), statistics.stdev(found)
-    if spread == 0:
+    mean, (error, freedom) = statistics.mean(found), _doubt(found, shared)
+    if error == 0:
         return 1.0 if mean == 0 else 0.0
     from scipy.special import stdtr
 
-    return 2 * float(stdtr(n - 1, -abs(mean) / (spread / math.sqrt(n))))
+    return 2 * float(stdtr(freedom, -abs(mean) / error))
+
+
+def _doubt(values: Sequence[float], shared: float) -> tuple[float, float]:
+    """The standard error of the mean over seeds, and its degrees of freedom (Welch and Satterthwaite).
+
+    The error that is `shared` is taken to be known: it rests on hundreds of examples.
+    """
+    own = statistics.stdev(values) / math.sqrt(len(values))
+    error = math.hypot(own, shared)
+    return error, (len(values) - 1) * (error / own) ** 4 if own else math.inf
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -101,7 +112,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def standing(values: Mapping[str, Mapping[int, float]], direction: str, level: float = 0.05) -> Standing:
+def standing(
+    values: Mapping[str, Mapping[int, float]],
+    direction: str,
+    level: float = 0.05,
+    shared: Callable[[str, str, Sequence[int]], float] = lambda a, b, seeds: 0.0,
+) -> Standing:
     """The name with the best mean, and all that it does not beat, from {name: {seed: value}}.
 
     The best needs `MIN_SEEDS` seeds itself, unless nobody has them: one lucky seed makes no champion.
@@ -109,8 +125,8 @@ def standing(values: Mapping[str, Mapping[int, float]], direction: str, level: f
     Holm-corrected over all rivals tested, is at most `level` / (k / 2), k the number that could have come
     out best. The best was picked by the same numbers: a one-sided test at `level` / k for each that it might
     have been holds `level` over the family, whatever the means and correlations. Ties go to more seeds, then
-    to the name. `direction` is "higher" or "lower". Raises ValueError without names, or for a name without
-    values.
+    to the name. `direction` is "higher" or "lower"; `shared` gives what the difference of two names over some
+    seeds owes to examples. Raises ValueError without names, or for a name without values.
     """
     sign = {"higher": 1.0, "lower": -1.0}[direction]
     means = {name: sign * statistics.mean(seeds.values()) for name, seeds in values.items()}
@@ -118,12 +134,12 @@ def standing(values: Mapping[str, Mapping[int, float]], direction: str, level: f
     best = min(eligible, key=lambda name: (-means[name], -len(values[name]), name))
     tested, leads, p_values = [], [], []
     for name in sorted(values.keys() - {best}):
-        shared = sorted(values[best].keys() & values[name].keys())
-        if len(shared) >= MIN_SEEDS:
-            ours, theirs = [values[best][seed] for seed in shared], [values[name][seed] for seed in shared]
+        common = sorted(values[best].keys() & values[name].keys())
+        if len(common) >= MIN_SEEDS:
+            ours, theirs = [values[best][seed] for seed in common], [values[name][seed] for seed in common]
             tested.append(name)
             leads.append(sign * math.fsum(differences(ours, theirs)))
-            p_values.append(paired_test(ours, theirs))
+            p_values.append(paired_test(ours, theirs, shared=shared(best, name, common)))
     strict = level / (max(len(eligible), 2) / 2)
     beaten = {
         name for name, lead, p in zip(tested, leads, holm(p_values), strict=True) if lead > 0 and p <= strict

@@ -40,11 +40,12 @@ LOG = "log.txt"
 
 
 class Measurement(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The value of one metric; `error` is its standard error over `n` examples where that is known."""
+    """The value of one metric; its standard error over `n` examples and their sketch where they are known."""
 
     value: float | None
     error: float | None = None
     n: int | None = None
+    sketch: tuple[float, ...] = ()
 
     @property
     def number(self) -> float:

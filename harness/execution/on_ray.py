@@ -55,7 +55,9 @@ class OnRay:
         told = {name: os.environ[name] for name in os.environ if name.startswith("HARNESS_")}
         told |= {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
         address = address or os.environ.get("RAY_ADDRESS")
-        own = {} if address else {"num_cpus": jobs or environment.cores(), "include_dashboard": False}
+        own: dict[str, Any] = (
+            {} if address else {"num_cpus": jobs or environment.cores(), "include_dashboard": False}
+        )
         try:
             ray.init(
                 address or "local",

@@ -322,7 +322,7 @@ def _check_arrays(arrays: Any) -> None:
 
 def _measurement(value: float | Estimate) -> Measurement:
     if isinstance(value, Estimate):
-        return Measurement(float(value.value), float(value.error), int(value.n))
+        return Measurement(float(value.value), float(value.error), int(value.n), value.sketch)
     return Measurement(float(value))
 
 

@@ -3,7 +3,8 @@
 The margin of a comparison is how far its larger side exceeds the smaller one, seed by seed; its p-value is
 two-sided. A claim of several parts holds if all do (its p-value is their largest) and does not if any does
 not (the smallest, times their number). Holm's correction over the claims of a family then keeps the chance
-that any of them is called true or false wrongly at 5 %, over repetitions with other seeds.
+that any of them is called true or false wrongly at 5 %, over repetitions with other seeds; with other test
+examples as well, where the cells of both sides keep sketches of theirs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from harness import groups as grouping
-from harness import stats
+from harness import sketch, stats
 from harness.errors import UserError
 from harness.groups import Group, Scalar
 from harness.key import canonical
@@ -43,7 +44,8 @@ class Part:
     """One comparison under one setting: both sides and the margin as means over `n` seeds.
 
     `low` and `high` bound the margin with 95 % confidence; they, `p` and `verdict` are of this part alone,
-    uncorrected. About `seeds` more would decide it, as margin and spread stand. What cannot be said is None.
+    uncorrected. They cover the choice of seed and, if `examples`, of test examples. About `seeds` more would
+    decide it, as margin and spread stand. What cannot be said is None.
     """
 
     test: str
@@ -58,6 +60,7 @@ class Part:
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    examples: bool = False
     seeds: int | None = None
     settles: str = ""
 
@@ -186,8 +189,9 @@ def as_text(verdicts: Sequence[Verdict], covered: Mapping[str, int]) -> str:
     lines += [
         "",
         ", ".join(f"{count} {name}" for name, count in counts.most_common()),
-        "Margins: mean and 95 % t-interval over n seeds, covering the choice of seed and nothing else. Of "
-        "several parts the one that decides is shown. Verdicts are Holm-corrected by family, level 0.05.",
+        "Margins: mean and 95 % t-interval over n seeds, covering the choice of seed (of test examples, too, "
+        "where it says so) and nothing else. Of several parts the one that decides is shown. Verdicts are "
+        "Holm-corrected by family, level 0.05.",
         f"Of {covered['published']} published numbers {covered['comparable']} are comparable: "
         f"{covered['agree']} agree, {covered['in part']} agree in some of our settings, {covered['differ']} "
         f"differ, {covered['not measured']} are not measured.",
@@ -203,6 +207,7 @@ def _figure(part: Part, parts: int) -> str:
     if part.margin is not None:
         around = "" if part.low is None else f" ({part.low:.3g} to {part.high:.3g})"
         text += f": {part.small:.4g} and {part.large:.4g}, margin {part.margin:.3g}{around}, n = {part.n}"
+        text += " seeds, and test examples" if part.examples else ""
     return text + (f"; 1 of {parts} parts" if parts > 1 else "")
 
 
@@ -338,28 +343,51 @@ def _measure(
         return replace(part, p=0.0, verdict="holds" if part.favours else "does not hold")
     if len(margins) < stats.MIN_SEEDS:
         return replace(part, settles=f"{stats.MIN_SEEDS} seeds or more" + (f"; {reasons}" if reasons else ""))
-    interval = stats.t_interval(margins)
+    shared = _shared(test, group, other, margins)
+    interval = stats.t_interval(margins, shared=shared)
     # Equal on every seed is all that <= asks for, and not what < does.
-    p = stats.paired_test(larges, smalls) if any(margins) else 0.0
-    part = replace(part, p=p, low=interval.low, high=interval.high, seeds=_more_seeds(margins, level))
-    return replace(part, verdict=_outcome([part], significant=p <= LEVEL))
+    p = stats.paired_test(larges, smalls, shared=shared) if any(margins) else 0.0
+    part = replace(part, p=p, low=interval.low, high=interval.high, examples=shared > 0)
+    part = replace(part, verdict=_outcome([part], significant=p <= LEVEL))
+    return replace(part, **_more(margins, shared, level))
 
 
-def _sides(test: Comparison, group: Group, other: Group | None) -> list[tuple[float, float]]:
-    """The smaller and the larger side on each seed."""
+def _sides(
+    test: Comparison, group: Group, other: Group | None, place: int | None = None
+) -> list[tuple[float, float]]:
+    """The smaller and the larger side on each seed; with `place`, metrics move by that of their sketch."""
     published = SimpleNamespace(**{name: row.value for name, row in group.published.items()})
     made = []
     for seed in sorted(group.statuses):
-        rival = SimpleNamespace(**_at(other, seed) if other else {})
+        rival = SimpleNamespace(**_at(other, seed, place) if other else {})
         scope = {"max": max, "min": min, "abs": abs, "other": rival, "published": published}
-        scope |= _at(group, seed)
+        scope |= _at(group, seed, place)
         with contextlib.suppress(NameError, AttributeError):  # a metric that this seed has not
             made.append((_value(test.small, scope), _value(test.large, scope)))
     return made
 
 
-def _at(group: Group, seed: int) -> dict[str, float]:
-    return {name: values[seed] for name, values in group.values.items() if seed in values}
+def _at(group: Group, seed: int, place: int | None) -> dict[str, float]:
+    at = {name: values[seed] for name, values in group.values.items() if seed in values}
+    if place is not None:
+        at |= {
+            name: at[name] + known[seed][place] for name, known in group.sketches.items() if known.get(seed)
+        }
+    return at
+
+
+def _shared(test: Comparison, group: Group, other: Group | None, margins: Sequence[float]) -> float:
+    """What the mean margin owes to test examples that seeds share (delta method); 0 unless all sides tell."""
+    named = claims_file.metrics(test.text)
+    sides = [(group, named[""])] + ([(other, named["other"])] if other else [])
+    for side, names in sides:
+        if not all(side.values[name].keys() <= side.sketches.get(name, {}).keys() for name in names):
+            return 0.0
+    moved = [
+        [large - small - margin for (small, large), margin in zip(sides, margins, strict=True)]
+        for sides in (_sides(test, group, other, place) for place in range(sketch.SIZE))
+    ]
+    return sketch.shared(list(zip(*moved, strict=True)))
 
 
 def _value(side: str, scope: dict[str, Any]) -> float:
@@ -370,15 +398,22 @@ def _value(side: str, scope: dict[str, Any]) -> float:
         return math.nan
 
 
-def _more_seeds(margins: Sequence[float], level: float) -> int | None:
-    """How many more seeds would decide, if mean and spread stay what they are; None if these are enough."""
+def _more(margins: Sequence[float], shared: float, level: float) -> dict[str, Any]:
+    """What would decide, if mean and spread stay: `seeds` more, or what `settles` it, or nothing."""
+    mean = abs(statistics.mean(margins))
+    if mean <= shared * _quantile(math.inf, level):
+        return {"settles": "more test examples"}
+    spread, here = statistics.stdev(margins), len(margins)
+    for n in range(here, here + ENOUGH):
+        if mean >= _quantile(n - 1, level) * math.hypot(spread / math.sqrt(n), shared):
+            return {"seeds": n - here or None}
+    return {"seeds": ENOUGH}
+
+
+def _quantile(freedom: float, level: float) -> float:
     from scipy.special import stdtrit
 
-    mean, spread, here = abs(statistics.mean(margins)), statistics.stdev(margins), len(margins)
-    for n in range(here, here + ENOUGH):
-        if mean >= float(stdtrit(n - 1, 1 - level / 2)) * spread / math.sqrt(n):
-            return n - here or None
-    return ENOUGH
+    return float(stdtrit(freedom, 1 - level / 2))
 
 
 def _lacking(claim: Claim, within: Sequence[Group]) -> str:

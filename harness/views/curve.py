@@ -162,13 +162,21 @@ def _points(spec: CurveSpec, line: Line, group: Group, kinds: Mapping[str, str])
         if spec.x_metric:
             values = {seed: value for seed, value in values.items() if seed in beside}
             across = (
-                grouping.summary(kinds[spec.x_metric], [beside[seed] for seed in values]) if values else {}
+                grouping.summary(
+                    kinds[spec.x_metric],
+                    [beside[seed] for seed in values],
+                    group.shared(spec.x_metric, seeds=values),
+                )
+                if values
+                else {}
             )
         if not values or type(across[""]) not in (int, float):
             continue
         if line.complement is not None:
             values = {seed: line.complement - value for seed, value in values.items()}
-        along: dict[str, Any] = grouping.summary(kinds[metric], list(values.values()))
+        along: dict[str, Any] = grouping.summary(
+            kinds[metric], list(values.values()), group.shared(metric, seeds=values)
+        )
         bounds = (along["low"], along["high"], along["n"], across["low"], across["high"])
         yield Point(float(across[""]), along[""], *bounds)
 
@@ -216,7 +224,12 @@ def _notes(
     slow = sorted(metric for metric in metrics if kinds.get(metric) == "speed")
     if counts and counts[-1] >= stats.MIN_SEEDS and len(slow) < len(metrics):
         n = " or ".join(map(str, counts))
-        yield f"Bars: 95 % t-interval over seeds (n = {n}); it covers the choice of seed and nothing else."
+        both = sorted(metric for metric in metrics if any(group.shared(metric) for group in groups))
+        yield (
+            f"Bars: 95 % t-interval over seeds (n = {n}); it covers the choice of seed"
+            + (f" and, of {', '.join(both)}, of test examples" if both else "")
+            + " and nothing else."
+        )
     if counts and counts[0] < stats.MIN_SEEDS:
         yield f"Points without a bar: fewer than {stats.MIN_SEEDS} seeds."
     if slow:

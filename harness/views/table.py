@@ -103,12 +103,17 @@ def _marks(spec: TableSpec, groups: Sequence[Group], headline: Row | None) -> di
     if headline is None or headline.kind == "speed" or headline.direction == "none":
         return {}
     rivals: dict[tuple[str, ...], dict[str, dict[int, float]]] = {}
+    by_key = {group.key: group for group in groups}
     for group in groups:
         if (values := group.finite(spec.headline)) and _keeps(group, spec.requires):
             rivals.setdefault(_field(spec, group), {})[group.key] = values
     marks: dict[str, Mark] = {}
     for values_by_group in rivals.values():
-        found = stats.standing(values_by_group, headline.direction)
+        found = stats.standing(
+            values_by_group,
+            headline.direction,
+            shared=lambda a, b, seeds: by_key[a].shared(spec.headline, by_key[b], seeds),
+        )
         if len(found.untested) < len(values_by_group) - 1:
             marks |= {key: "untested" if key in found.untested else "unbeaten" for key in found.unbeaten}
     return marks
@@ -154,7 +159,7 @@ def _metric_cell(view: _View, group: Group, metric: str) -> TableCell:
     if not values:
         return TableCell(_why_empty(group, metric))
     places, n = view.decimals[metric], len(values)
-    numbers = grouping.summary(view.kind(metric), values)
+    numbers = grouping.summary(view.kind(metric), values, group.shared(metric))
     text, low, high = f"{numbers['']:.{places}f}", numbers["low"], numbers["high"]
     if view.kind(metric) == "speed":
         text += f" ({low:.{places}f}–{high:.{places}f})" if n > 1 else ""
@@ -261,9 +266,11 @@ def _interval_notes(view: _View) -> Iterable[str]:
     tested = sorted(n for n in counts if n >= stats.MIN_SEEDS)
     if tested:
         n = str(tested[0]) if len(tested) == 1 else f"{tested[0]} to {tested[-1]}"
+        both = [m for m in sorted(quality) if any(group.shared(m) for group in view.groups)]
         yield (
             f"Ours: mean ± half-width of the 95 % t-interval over seeds (n = {n}); it covers the choice of "
-            "seed and nothing else."
+            + (f"seed and, of {', '.join(both)}, of test examples" if both else "seed")
+            + " and nothing else."
         )
     if counts - set(tested):
         yield f"Fewer than {stats.MIN_SEEDS} seeds: the mean alone, without an interval."
@@ -284,9 +291,10 @@ def _mark_notes(view: _View) -> Iterable[str]:
             "nothing is claimed."
         )
     else:
+        over = "seeds and examples" if any(group.shared(headline) for group in view.groups) else "seeds"
         yield (
             f"● best {headline} among rows with the same {', '.join(view.spec.within)}, and all that it does "
-            "not beat: paired t-test over common seeds, level 0.05 over rivals and the choice of the best."
+            f"not beat: paired t-test over common {over}, level 0.05 over rivals and the choice of the best."
         )
         groups = {_field(view.spec, group) for group in view.groups if group.finite(headline)}
         if groups - {_field(view.spec, group) for group in view.groups if group.key in view.marks}:
