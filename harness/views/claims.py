@@ -1,73 +1,34 @@
-"""Do the claims hold? Every comparison is a t-test over seeds; a family of claims shares an error rate.
+"""Do the claims hold? Every `comparison` is a t-test over seeds; a family of claims shares an error rate.
 
-The margin of a comparison is how far its larger side exceeds the smaller one, seed by seed; its p-value is
-two-sided. A claim of several parts holds if all do (its p-value is their largest) and does not if any does
-not (the smallest, times their number). Holm's correction over the claims of a family then keeps the chance
-that any of them is called true or false wrongly at 5 %, over repetitions with other seeds; with other test
-examples as well, where the cells of both sides keep sketches of theirs.
+A claim of several parts holds if all do (its p-value is their largest) and does not if any does not (the
+smallest, times their number). Holm's correction over the claims of a family then keeps the chance that any of
+them is called true or false wrongly at 5 %, over repetitions with other seeds; with other test examples as
+well, where the cells of both sides keep sketches of theirs.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import math
 import statistics
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 from harness import groups as grouping
-from harness import sketch, stats
+from harness import stats
 from harness.errors import UserError
 from harness.groups import Group, Scalar
 from harness.key import canonical
 from harness.row import Row
 from harness.views import claims_file, table_file
-from harness.views.claims_file import Claim, Comparison
+from harness.views.claims_file import Claim
+from harness.views.comparison import ENOUGH, LEVEL, Outcome, Part, measure, outcome
 
-LEVEL = 0.05
-ENOUGH = 1000
-"""More seeds than this are not advised."""
-
-Outcome = Literal["holds", "does not hold", "inconclusive", "not measured"]
 _Rivals = dict[Scalar, list[Group | None]]  # by method; no method and no group where ours stand alone
-
-
-@dataclass(frozen=True)
-class Part:
-    """One comparison under one setting: both sides and the margin as means over `n` seeds.
-
-    `low` and `high` bound the margin with 95 % confidence; they, `p` and `verdict` are of this part alone,
-    uncorrected. They cover the choice of seed and, if `examples`, of test examples. About `seeds` more would
-    decide it, as margin and spread stand. What cannot be said is None.
-    """
-
-    test: str
-    where: dict[str, Any]
-    budget: dict[str, Any]
-    strict: bool
-    verdict: Outcome = "not measured"
-    n: int = 0
-    small: float | None = None
-    large: float | None = None
-    margin: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    examples: bool = False
-    seeds: int | None = None
-    settles: str = ""
-
-    @property
-    def favours(self) -> bool:
-        """Whether the margin, as far as it is known, speaks for the claim."""
-        return self.margin is not None and (self.margin > 0 or (self.margin == 0 and not self.strict))
 
 
 @dataclass(frozen=True)
@@ -106,7 +67,7 @@ def judge(rows: Sequence[Row], claims: Sequence[Claim], level: float = LEVEL) ->
         for i, p in zip(places, stats.holm([p_values[i] for i in places]), strict=True):
             p_values[i] = p
     return [
-        Verdict(claim, _outcome(each, significant=p <= level), _decisive(each), each)
+        Verdict(claim, outcome(each, significant=p <= level), _decisive(each), each)
         for claim, each, p in zip(claims, parts, p_values, strict=True)
     ]
 
@@ -219,14 +180,6 @@ def _joint(parts: Sequence[Part]) -> float:
     return max(1.0 if part.p is None else part.p for part in parts)
 
 
-def _outcome(parts: Sequence[Part], *, significant: bool) -> Outcome:
-    if all(part.verdict == "not measured" for part in parts):
-        return "not measured"
-    if not significant:
-        return "inconclusive"
-    return "holds" if all(part.favours for part in parts) else "does not hold"
-
-
 def _decisive(parts: Sequence[Part]) -> Part:
     """The strongest part against it; else one that could not be tested; else the weakest one for it."""
     against = [part for part in parts if part.p is not None and not part.favours]
@@ -252,7 +205,7 @@ def _parts(claim: Claim, rows: Sequence[Row], level: float) -> Iterable[Part]:
             for group, other in pairs:
                 where = setting | {name: group.settings[name] for name in telling} | against
                 budget = {name: group.settings.get(name) for name in claim.budget}
-                yield _measure(claim, Part(test.text, where, budget, test.strict), test, group, other, level)
+                yield measure(claim, Part(test.text, where, budget, test.strict), test, group, other, level)
             if not pairs:
                 lacks = claim.needs or _lacking(claim, within)
                 yield Part(test.text, setting | against, {}, test.strict, settles=lacks)
@@ -318,102 +271,6 @@ def _partners(claim: Claim, group: Group, others: Sequence[Group | None]) -> lis
 
 def _same(claim: Claim, group: Group) -> bool:
     return len({group.settings[name] for name in claim.same if name in group.settings}) <= 1
-
-
-def _measure(
-    claim: Claim, blank: Part, test: Comparison, group: Group, other: Group | None, level: float
-) -> Part:
-    """`blank` with both sides on every seed that has all they name."""
-    sides = _sides(test, group, other)
-    reasons = "; ".join(dict.fromkeys(group.reasons + (other.reasons if other else [])))
-    if not sides:
-        named = claims_file.metrics(test.text)
-        lacking = sorted(
-            named[""] - group.values.keys() | (named["other"] - other.values.keys() if other else set())
-        )
-        return replace(blank, settles=reasons or claim.needs or f"values of {', '.join(lacking)}")
-    smalls, larges = zip(*sides, strict=True)
-    part = replace(blank, verdict="inconclusive", n=len(sides))
-    if not all(map(math.isfinite, [*smalls, *larges])):
-        return replace(part, settles="values that are finite")
-    margins = stats.differences(larges, smalls)
-    margin = min(margins) if claim.exact else statistics.mean(margins)
-    part = replace(part, small=statistics.mean(smalls), large=statistics.mean(larges), margin=margin)
-    if claim.exact:
-        return replace(part, p=0.0, verdict="holds" if part.favours else "does not hold")
-    if len(margins) < stats.MIN_SEEDS:
-        return replace(part, settles=f"{stats.MIN_SEEDS} seeds or more" + (f"; {reasons}" if reasons else ""))
-    shared = _shared(test, group, other, margins)
-    interval = stats.t_interval(margins, shared=shared)
-    # Equal on every seed is all that <= asks for, and not what < does.
-    p = stats.paired_test(larges, smalls, shared=shared) if any(margins) else 0.0
-    part = replace(part, p=p, low=interval.low, high=interval.high, examples=shared > 0)
-    part = replace(part, verdict=_outcome([part], significant=p <= LEVEL))
-    return replace(part, **_more(margins, shared, level))
-
-
-def _sides(
-    test: Comparison, group: Group, other: Group | None, place: int | None = None
-) -> list[tuple[float, float]]:
-    """The smaller and the larger side on each seed; with `place`, metrics move by that of their sketch."""
-    published = SimpleNamespace(**{name: row.value for name, row in group.published.items()})
-    made = []
-    for seed in sorted(group.statuses):
-        rival = SimpleNamespace(**_at(other, seed, place) if other else {})
-        scope = {"max": max, "min": min, "abs": abs, "other": rival, "published": published}
-        scope |= _at(group, seed, place)
-        with contextlib.suppress(NameError, AttributeError):  # a metric that this seed has not
-            made.append((_value(test.small, scope), _value(test.large, scope)))
-    return made
-
-
-def _at(group: Group, seed: int, place: int | None) -> dict[str, float]:
-    at = {name: values[seed] for name, values in group.values.items() if seed in values}
-    if place is not None:
-        at |= {
-            name: at[name] + known[seed][place] for name, known in group.sketches.items() if known.get(seed)
-        }
-    return at
-
-
-def _shared(test: Comparison, group: Group, other: Group | None, margins: Sequence[float]) -> float:
-    """What the mean margin owes to test examples that seeds share (delta method); 0 unless all sides tell."""
-    named = claims_file.metrics(test.text)
-    sides = [(group, named[""])] + ([(other, named["other"])] if other else [])
-    for side, names in sides:
-        if not all(side.values[name].keys() <= side.sketches.get(name, {}).keys() for name in names):
-            return 0.0
-    moved = [
-        [large - small - margin for (small, large), margin in zip(sides, margins, strict=True)]
-        for sides in (_sides(test, group, other, place) for place in range(sketch.SIZE))
-    ]
-    return sketch.shared(list(zip(*moved, strict=True)))
-
-
-def _value(side: str, scope: dict[str, Any]) -> float:
-    """One side on one seed; its text holds arithmetic and nothing else, as `claims_file` made sure."""
-    try:
-        return float(eval(side, {"__builtins__": {}}, scope))
-    except ZeroDivisionError:
-        return math.nan
-
-
-def _more(margins: Sequence[float], shared: float, level: float) -> dict[str, Any]:
-    """What would decide, if mean and spread stay: `seeds` more, or what `settles` it, or nothing."""
-    mean = abs(statistics.mean(margins))
-    if mean <= shared * _quantile(math.inf, level):
-        return {"settles": "more test examples"}
-    spread, here = statistics.stdev(margins), len(margins)
-    for n in range(here, here + ENOUGH):
-        if mean >= _quantile(n - 1, level) * math.hypot(spread / math.sqrt(n), shared):
-            return {"seeds": n - here or None}
-    return {"seeds": ENOUGH}
-
-
-def _quantile(freedom: float, level: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, 1 - level / 2))
 
 
 def _lacking(claim: Claim, within: Sequence[Group]) -> str:
