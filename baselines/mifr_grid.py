@@ -25,7 +25,8 @@ def mifr_grid(problem: Problem, run: harness.Run) -> dict[str, Tensor]:
     constraints, reconstruction = made["constraints"], made["reconstruction"]
     chosen = most_expressive(constraints, reconstruction, problem.epsilon.cpu())
     run.log(f"chose the multipliers {grid[chosen]}")
-    model = FairAutoencoder.restore(made, problem.likelihood).select(chosen)
+    here = {name: array.to(run.device) for name, array in made.items()}
+    model = FairAutoencoder.restore(here, problem.likelihood).select(chosen)
     return problem.arrays(model) | {
         "search_multipliers": torch.tensor(grid),
         "search_constraints": constraints,

@@ -79,9 +79,9 @@ class Problem:
 
         The released code leaves the two last terms out of the loss where multipliers are fixed.
         """
-        values = torch.tensor(rows, dtype=torch.float32, device=self.run.device)
-        if (values < 0).any():
+        if any(value < 0 for row in rows for value in row):
             raise UserError(f"multipliers must not be negative: {rows}")
+        values = torch.tensor(rows, dtype=torch.float32, device=self.run.device)
         if self.released:
             values[:, 2:] = 0
         return self.fit(Fixed(values), steps)
