@@ -15,7 +15,7 @@ def mifr_greedy(problem: Problem, run: harness.Run) -> dict[str, Tensor]:
     """For each bound, c1, c2, eo, eopp in turn, try three multipliers beside those chosen before.
 
     λ is 0.2, 0.5 or 1. The best is the most expressive run, by ln p(x | z, u), that keeps the bounds so far
-    on the training rows within 0.02 nats; else the one that misses its worst bound by the smallest share. The
+    on the training rows; else the one that misses its worst bound by the smallest share. The
     three runs of a turn train at once, so four bounds cost 12 runs. The slides say "greedy, 12 runs" and no
     more; order and values are ours.
     """
