@@ -64,8 +64,8 @@ def t_interval(values: Sequence[float], level: float = 0.95, *, shared: float = 
         return Interval(mean, None, n)
     from scipy.special import stdtrit
 
-    error, freedom = _doubt(values, shared)
-    return Interval(mean, float(stdtrit(freedom, (1 + level) / 2)) * error, n)
+    widths = (float(stdtrit(freedom, (1 + level) / 2)) * error for error, freedom in _doubts(values, shared))
+    return Interval(mean, max(widths), n)
 
 
 def differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
@@ -83,22 +83,24 @@ def paired_test(a: Sequence[float], b: Sequence[float], *, shared: float = 0.0) 
     found = differences(a, b)
     if len(found) < MIN_SEEDS:
         return 1.0
-    mean, (error, freedom) = statistics.mean(found), _doubt(found, shared)
-    if error == 0:
+    mean, doubts = statistics.mean(found), [each for each in _doubts(found, shared) if each[0]]
+    if not doubts:
         return 1.0 if mean == 0 else 0.0
     from scipy.special import stdtr
 
-    return 2 * float(stdtr(freedom, -abs(mean) / error))
+    return max(2 * float(stdtr(freedom, -abs(mean) / error)) for error, freedom in doubts)
 
 
-def _doubt(values: Sequence[float], shared: float) -> tuple[float, float]:
-    """The standard error of the mean over seeds, and its degrees of freedom (Welch and Satterthwaite).
+def _doubts(values: Sequence[float], shared: float) -> Sequence[tuple[float, float]]:
+    """Standard errors of the mean, with degrees of freedom: over seeds alone, and with what is `shared`.
 
-    The error that is `shared` is taken to be known: it rests on hundreds of examples.
+    The latter is taken to be known, for it rests on hundreds of examples (Welch and Satterthwaite). So the
+    two together have more degrees of freedom than seeds alone, and may come out narrower; what covers more
+    must not, hence both.
     """
-    own = statistics.stdev(values) / math.sqrt(len(values))
+    own, fewest = statistics.stdev(values) / math.sqrt(len(values)), len(values) - 1
     error = math.hypot(own, shared)
-    return error, (len(values) - 1) * (error / own) ** 4 if own else math.inf
+    return (own, fewest), (error, fewest * (error / own) ** 4 if own else math.inf)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
