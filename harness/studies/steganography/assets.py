@@ -40,6 +40,6 @@ def blind_probe(
         probes.Material(test.y, test.bits),
         {"none": lambda y: y},
         probe_steps,
-        run.generator if run.device != "cpu" else run.stream,
+        run.stream,
     )
     return {"wrong": read["none"].float().cpu()}
