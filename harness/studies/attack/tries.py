@@ -30,7 +30,8 @@ def attempt(
     """Run `attack` from `starts` random z for each digit; `targeted`, for each pair of digits that differ.
 
     `images` (T, 1, H, W), `clean` the same without added noise, `source`, `wanted`, `accepted` (T,), `plain`
-    and `plain_source` of samples without attack, and `cpu_seconds` () of the attack alone.
+    and `plain_source` of samples without attack, and `cpu_seconds` () of the attack alone,
+    which are the host's, wherever it computes.
     """
     made: Tools = tools(run, problem, seed=run.seed, **wanted_tools)
     source, wanted = (digits.to(run.device) for digits in tries(starts, targeted))
