@@ -51,7 +51,7 @@ BOUNDS = "c1 < 1, c2 < 0.1, eo < 0.1, eopp < 0.1"
 SMALL: dict[str, dict[str, Any]] = {
     "likelihood": {"dataset": "digits", "preset": "digits", "updates": 2, "batch": 10},
     "coding": {"dataset": "random_bits", "bits": 24},
-    "fairness": {"dataset": "synthetic_gaussian", "constraints": BOUNDS, "steps": 8, "adversary_steps": 2},
+    "fairness": {"dataset": "synthetic_gaussian", "constraints": BOUNDS, "steps": 4, "adversary_steps": 2},
     "decoding": {"bits": 24, "device": DEVICE, "batch": 4},
     "attack": {"dataset": "digits", "target": "plain", "test_images": 20, "network_images": 100},
     "steganography": {"dataset": "digits", "images": 48, "test_images": 24, "width": 8, "blocks": 1}
