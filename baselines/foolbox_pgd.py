@@ -30,7 +30,7 @@ def foolbox_pgd(
     import foolbox
 
     torch.manual_seed(run.seed)  # foolbox draws its starts from the global stream
-    model = foolbox.PyTorchModel(problem.network, bounds=(0, 1), device="cpu")
+    model = foolbox.PyTorchModel(problem.network, bounds=(0, 1), device=run.device)
     step = max(step_share * problem.eps, 1e-12)
     attack = foolbox.attacks.LinfPGD(abs_stepsize=step, steps=steps, random_start=True)
     found = []

@@ -18,8 +18,9 @@ TRAINED = ("plain", "pgd", "ibp")
 def target(
     run: harness.Run, *, target: str, dataset: str, weights: str | None, training: dict[str, Any]
 ) -> nn.Sequential:
-    """The network that `target` names, ready for use. `training` is what `trained` takes beside the data set.
+    """The network that `target` names, ready for use, on the CPU, where certificates ask about it.
 
+    `training` is what `trained` takes beside the data set.
     Raises `UserError` where weights are needed and not named, or named and not needed.
     """
     if target in TRAINED:
@@ -51,12 +52,12 @@ def trained(
     `target` "plain" is trained on images as they are, "pgd" on the worst that `attack_steps` steps find
     within `eps`, "ibp" on interval bounds at `eps`. `train_images` 0 means all.
     """
-    data = images.load(run, dataset)
+    data = images.load(run, dataset).to(run.device)
     count = train_images or len(data.x_train)
     network = networks.for_images(data.shape)
     budget = Budget(epochs, eps, attack_steps)
     stream = torch.Generator().manual_seed(seed)
     train(network, data.x_train[:count], data.y_train[:count], target, budget, stream, run.progress)
-    return {name: value.detach() for name, value in network.state_dict().items()} | {
+    return {name: value.cpu() for name, value in network.state_dict().items()} | {
         "shape": torch.tensor(data.shape)
     }

@@ -40,8 +40,8 @@ def restore(arrays: Mapping[str, Tensor]) -> nn.Sequential:
 
 
 def train_auxiliary(x: Tensor, y: Tensor, steps: int, told: Callable[[int, int], None]) -> nn.Sequential:
-    """`steps` updates of 64 images (N, 1, S, S) as they are; draws from the global generator."""
-    network = build(x.shape[-1])
+    """`steps` updates of 64 images (N, 1, S, S) as they are; draws from the global generator of the CPU."""
+    network = build(x.shape[-1]).to(x.device)
     descent = Descent(network, 3e-3, steps)
     for step in range(steps):
         rows = torch.randint(len(x), (BATCH,))

@@ -27,7 +27,8 @@ def broken(
     `source` (B,) are their classes. 40 steps of projected gradients on the margin, from the image.
     """
     network = assets.target(run, target=target, dataset=dataset, weights=weights, training=training)
-    split = images.load(run, dataset, test_images)
+    network.to(run.device)
+    split = images.load(run, dataset, test_images).to(run.device)
     kept, source = [], []
     for _, x, y, ball in norm_attacks.batches(split.x_test, split.y_test, eps):
         best = norm_attacks.Best(network, x, y)
@@ -36,4 +37,4 @@ def broken(
         changed = right & (best.margins <= 0)
         kept.append(best.images[changed])
         source.append(y[changed])
-    return {"images": torch.cat(kept), "source": torch.cat(source)}
+    return {"images": torch.cat(kept).cpu(), "source": torch.cat(source).cpu()}

@@ -23,8 +23,8 @@ def conditional_generator(
 
     "latent_flow": all updates, autoencoder and flow; "acwgan" and "acwgan_paper": the generator's.
     """
-    split = images.load(run, dataset)
-    x, y = split.x_train.to(run.device), split.y_train.to(run.device)
+    split = images.load(run, dataset).to(run.device)
+    x, y = split.x_train, split.y_train
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if kind == "latent_flow":
@@ -40,15 +40,15 @@ def auxiliary_classifier(
     run: harness.Run, *, dataset: harness.DataSet, seed: int, steps: int
 ) -> dict[str, Tensor]:
     """The `state_dict` of the attacks' own classifier after `steps` updates on the training split."""
-    split = images.load(run, dataset)
+    split = images.load(run, dataset).to(run.device)
     with torch.random.fork_rng():
         torch.manual_seed(seed + 7919)  # another order of the data than anything else at this seed
         network = auxiliary.train_auxiliary(split.x_train, split.y_train, steps, run.progress)
-    return network.state_dict()
+    return {name: value.cpu() for name, value in network.state_dict().items()}
 
 
 class Tools(NamedTuple):
-    """What an attack needs beside its target: a generator, the size of its z, a classifier."""
+    """What an attack needs beside its target, on its device: a generator, the size of its z, a classifier."""
 
     generator: Any
     latent: int
@@ -82,6 +82,7 @@ def tools(
         generator: Any = generators.LatentFlow.restore(trained)
     else:
         generator = adversarial.AdversarialPair.restore(kind, side, trained)
+    generator.to(run.device)
     if which == "critic":
         return Tools(generator, generator.latent, adversarial.CriticClasses(generator.critic))
-    return Tools(generator, generator.latent, auxiliary.restore(checker[0]))
+    return Tools(generator, generator.latent, auxiliary.restore(checker[0]).to(run.device))

@@ -22,6 +22,9 @@ class Images:
     x_test: Tensor
     y_test: Tensor
 
+    def to(self, device: str) -> Images:
+        return Images(*(part.to(device) for part in (self.x_train, self.y_train, self.x_test, self.y_test)))
+
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.x_train.shape[1:])
@@ -61,9 +64,9 @@ def gray(images: np.ndarray, levels: int, dataset: str) -> Tensor:
 
 def classes(labels: np.ndarray, dataset: str) -> Tensor:
     """Labels (N,) as int64; they must be 0 to 9."""
-    found = torch.as_tensor(labels.astype(np.int64))
+    found = labels.astype(np.int64)
     if found.min() < 0 or found.max() > 9:
         raise UserError(
             f"dataset: {dataset!r} has classes {int(found.min())} to {int(found.max())}, not 0 to 9"
         )
-    return found
+    return torch.from_numpy(found)

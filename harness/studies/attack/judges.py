@@ -140,7 +140,7 @@ def affine(x: Tensor, turn: float, scale: float, shear: float, shift: float) -> 
     """Each image turned (radians), stretched, sheared and shifted (by half sides) by up to so much."""
 
     def upto(most: float) -> Tensor:
-        return (2 * torch.rand(len(x)) - 1) * most
+        return (2 * torch.rand(len(x)).to(x.device) - 1) * most
 
     angle, wide, high = upto(turn), 1 + upto(scale), 1 + upto(scale)
     top = torch.stack([wide * angle.cos(), -angle.sin() + upto(shear), upto(shift)], dim=1)
@@ -151,14 +151,15 @@ def affine(x: Tensor, turn: float, scale: float, shear: float, shift: float) -> 
 
 def _noisy(x: Tensor) -> Tensor:
     x = affine(x, 0.1, 0.05, 0.1, 0.07)
-    return (x + 0.15 * torch.rand(len(x), 1, 1, 1) * torch.randn(x.shape)).clamp(0, 1)
+    strength, noise = torch.rand(len(x), 1, 1, 1).to(x.device), torch.randn(x.shape).to(x.device)
+    return (x + 0.15 * strength * noise).clamp(0, 1)
 
 
 def _cut(x: Tensor) -> Tensor:
     """A square of a quarter of the side is wiped out."""
     x, side = affine(x, 0.1, 0.1, 0.0, 0.1), x.shape[-1]
-    down, right = (torch.randint(side, (len(x), 1, 1, 1)) for _ in range(2))
-    places, half = torch.arange(side), side // 7
+    down, right = (torch.randint(side, (len(x), 1, 1, 1)).to(x.device) for _ in range(2))
+    places, half = torch.arange(side, device=x.device), side // 7
     hole = ((places[:, None] - down).abs() < half) & ((places - right).abs() < half)
     return x.masked_fill(hole, 0.0)
 
@@ -183,9 +184,9 @@ def train_judge(
 ) -> nn.Module:
     """A judge of images (N, 1, S, S) and digits (N,), a quarter as much garbage in each batch.
 
-    Draws from the global generator. `told` is called with (updates done, updates).
+    Draws from the global generator, all but dropout on the CPU. `told` gets (updates done, updates).
     """
-    judge = build(architecture, x.shape[-1]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    judge = build(architecture, x.shape[-1]).to(x.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     size = BATCH if len(x) >= FEW else SMALL_BATCH
     steps = max(round(effort * EPOCHS[architecture] * len(x) / size), 1)
     descent, distort = Descent(judge, RATE, steps), DISTORTIONS[architecture]
@@ -197,7 +198,7 @@ def train_judge(
         batch = torch.cat([images, junk]).contiguous(memory_format=torch.channels_last)
         logits = judge(batch)
         digits = F.cross_entropy(logits[: len(rows)], y[rows], label_smoothing=0.02)
-        none = F.cross_entropy(logits[len(rows) :], torch.full((len(junk),), NONE))
+        none = F.cross_entropy(logits[len(rows) :], torch.full((len(junk),), NONE, device=x.device))
         descent.step(digits + 0.3 * none)
         told(step + 1, steps)
     return settled(judge)
@@ -228,16 +229,21 @@ def _fragments(x: Tensor, other: Tensor) -> Tensor:
 
 def _smooth_noise(x: Tensor, other: Tensor) -> Tensor:
     side = x.shape[-1]
-    rough = torch.rand(len(x), 1, max(side // 4, 3), max(side // 4, 3))
+    rough = torch.rand(len(x), 1, max(side // 4, 3), max(side // 4, 3)).to(x.device)
     return ((F.interpolate(rough, (side, side), mode="bilinear") - 0.5) * 3).clamp(0, 1)
 
 
 def _blend(x: Tensor, other: Tensor) -> Tensor:
-    return ((x + other) / 2 * (1 + 0.8 * torch.rand(len(x), 1, 1, 1))).clamp(0, 1)
+    return ((x + other) / 2 * (1 + 0.8 * torch.rand(len(x), 1, 1, 1).to(x.device))).clamp(0, 1)
 
 
 def _turned(x: Tensor, other: Tensor) -> Tensor:
     return x.rot90(1 if torch.rand(()) < 0.5 else 3, (2, 3))
+
+
+def _woven(x: Tensor, other: Tensor) -> Tensor:
+    rows = torch.arange(x.shape[-2], device=x.device)
+    return torch.where(rows[:, None] // 3 % 2 == 0, x, other)
 
 
 KNOWN: dict[str, Maker] = {
@@ -251,11 +257,11 @@ KNOWN: dict[str, Maker] = {
 """What the judges are trained to refuse."""
 
 UNKNOWN: dict[str, Maker] = {
-    "white noise": lambda x, other: torch.rand_like(x),
+    "white noise": lambda x, other: torch.rand(x.shape).to(x.device),
     "negative": lambda x, other: 1 - x,
     "mirrored": lambda x, other: x.flip(3),
     "scrambled pixels": lambda x, other: x.flatten(2)[..., torch.randperm(x.shape[-1] ** 2)].view_as(x),
-    "woven": lambda x, other: torch.where(torch.arange(x.shape[-1])[:, None] // 3 % 2 == 0, x, other),
+    "woven": _woven,
 }
 """What they have never met."""
 
@@ -268,12 +274,12 @@ def garbage(x: Tensor, y: Tensor, makers: dict[str, Maker]) -> Tensor:
 
     Two digits are blended only where they differ, so some rows are left out. In random order.
     """
-    partner = torch.randperm(len(x))
+    partner, order = (torch.randperm(len(x)).to(x.device) for _ in range(2))
     made = []
-    for (name, maker), rows in zip(makers.items(), torch.randperm(len(x)).chunk(len(makers)), strict=False):
+    for (name, maker), rows in zip(makers.items(), order.chunk(len(makers)), strict=False):
         usable = y[rows] != y[partner[rows]]
         if name in NEVER_TURNED:
-            usable = torch.isin(y[rows], torch.tensor(NEVER_TURNED[name]))
+            usable = torch.isin(y[rows], torch.tensor(NEVER_TURNED[name], device=y.device))
         rows = rows[usable]
         made.append(maker(x[rows], x[partner[rows]]))
     mixed = torch.cat(made)

@@ -43,9 +43,7 @@ def norm_bounded(
     proofs, broken = certificates(problem, run, asked)
     adversarial = arrays["adversarial"]
     check_ball(problem, adversarial)
-    y = problem.y_test
-    clean = networks.margins(networks.logits(problem.network, problem.x_test), y) <= 0
-    attacked = networks.margins(networks.logits(problem.network, adversarial), y) <= 0
+    clean, attacked = (errors(problem, images) for images in (problem.x_test, adversarial))
     check_order(clean, attacked, broken, proofs)
     best = torch.stack(list(proofs.values())).any(0)
     low = clean | attacked | broken
@@ -55,6 +53,12 @@ def norm_bounded(
     found |= {"certified_best": percent(~best), "open_images": percent(~best & ~low)}
     _picture(problem, adversarial, attacked & ~clean, run)
     return found
+
+
+def errors(problem: Problem, images: Tensor) -> Tensor:
+    """Which of N images, one for each test image, the target gets wrong; on the CPU, as certificates are."""
+    out = networks.logits(problem.network, images)
+    return (networks.margins(out, problem.y_test) <= 0).cpu()
 
 
 def certificates(problem: Problem, run: harness.Run, asked: Asked) -> tuple[dict[str, Tensor], Tensor]:

@@ -45,6 +45,7 @@ def unrestricted(problem: Problem, arrays: dict[str, Tensor], run: harness.Run, 
     record = (oracle_record, {"dataset": problem.dataset, "seed": 0, "effort": judging.effort})
     hurt = (broken, problem.identity | {"eps": problem.eps})
     *_, known, bent = run.assets([*_trained(problem, judging).values(), *judges, record, hurt])
+    bent = {name: value.to(run.device) for name, value in bent.items()}
     oracle = summoned(run, problem.dataset, problem.x_test.shape[-1], 0, judging.effort)
     _check(arrays)
     stages = reached(problem.network, arrays, oracle)
@@ -182,7 +183,7 @@ def transfer(
     }
     untargeted = torch.full_like(source, UNTARGETED)
     return {
-        f"transfer_{name}": percent(fools(other, images, source, untargeted))
+        f"transfer_{name}": percent(fools(other.to(run.device), images, source, untargeted))
         for name, other in others.items()
         if name != problem.target
     }

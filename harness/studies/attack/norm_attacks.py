@@ -1,7 +1,8 @@
 """Attacks within a ball of the maximum norm: projected gradients, their automatic form, and random squares.
 
 All keep, of every image that they try, the one with the smallest margin, and begin with the image as it is:
-so no attack leaves an image right that was wrong before, and at eps 0 nothing changes.
+so no attack leaves an image right that was wrong before, and at eps 0 nothing changes. They compute where the
+images are; what is random is drawn on the CPU, so that every device tries the same.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Ball:
         """The bounds are rounded inwards, so that what lies between them is in the ball to the last bit."""
         low, high = (x.double() - eps).clamp(0, 1), (x.double() + eps).clamp(0, 1)
         lower, upper = low.float(), high.float()
-        lower = torch.where(lower.double() < low, lower.nextafter(torch.tensor(math.inf)), lower)
-        upper = torch.where(upper.double() > high, upper.nextafter(torch.tensor(-math.inf)), upper)
+        lower = torch.where(lower.double() < low, lower.nextafter(lower.new_tensor(math.inf)), lower)
+        upper = torch.where(upper.double() > high, upper.nextafter(upper.new_tensor(-math.inf)), upper)
         return cls(torch.minimum(lower, x), torch.maximum(upper, x))
 
     def project(self, x: Tensor) -> Tensor:
@@ -43,7 +44,7 @@ class Ball:
 
     def draw(self, stream: torch.Generator) -> Tensor:
         """Uniform in the ball."""
-        share = torch.rand(self.lower.shape, generator=stream)
+        share = torch.rand(self.lower.shape, generator=stream).to(self.lower.device)
         return self.project(self.lower + share * (self.upper - self.lower))
 
     def contains(self, x: Tensor) -> Tensor:
@@ -71,7 +72,7 @@ class Best:
     def look(self, network: nn.Module, images: Tensor, y: Tensor) -> None:
         """`offer` of one image for each row."""
         with torch.no_grad():
-            self.offer(images, margins(network(images), y), torch.arange(len(y)))
+            self.offer(images, margins(network(images), y), torch.arange(len(y), device=y.device))
 
     def nearest(self, share: float = 1.0) -> Tensor:
         """The rows that are classified rightly still; of these at most `share` of all, of smallest margin."""
@@ -211,9 +212,9 @@ def square(
     """
     x, (_, channels, height, width) = best.images.clone(), best.images.shape
     rows = best.nearest()
-    stripes = _signs((len(x), channels, 1, width), stream)
+    stripes = _signs((len(x), channels, 1, width), stream).to(x.device)
     here = ball.project(x + eps * stripes)
-    found = torch.full((len(x),), math.inf)
+    found = x.new_full((len(x),), math.inf)
     with torch.no_grad():
         found[rows] = margins(network(here[rows]), y[rows]) if len(rows) else found[rows]
         best.offer(here[rows], found[rows], rows)
@@ -238,13 +239,13 @@ def _signs(shape: tuple[int, ...], stream: torch.Generator) -> Tensor:
 def _squares(like: Tensor, side: int, eps: float, stream: torch.Generator) -> Tensor:
     """±eps in one square of `side` pixels of each image, 0 elsewhere."""
     count, channels, height, width = like.shape
-    top = torch.randint(0, height - side + 1, (count, 1), generator=stream)
-    left = torch.randint(0, width - side + 1, (count, 1), generator=stream)
-    row, column = torch.arange(height), torch.arange(width)
+    top = torch.randint(0, height - side + 1, (count, 1), generator=stream).to(like.device)
+    left = torch.randint(0, width - side + 1, (count, 1), generator=stream).to(like.device)
+    row, column = torch.arange(height, device=like.device), torch.arange(width, device=like.device)
     inside = ((row >= top) & (row < top + side))[:, :, None] & ((column >= left) & (column < left + side))[
         :, None
     ]
-    return eps * _signs((count, channels, 1, 1), stream) * inside[:, None]
+    return eps * _signs((count, channels, 1, 1), stream).to(like.device) * inside[:, None]
 
 
 def _share(query: int, queries: int) -> float:

@@ -24,14 +24,15 @@ def judge(
     run: harness.Run, *, dataset: harness.DataSet, architecture: str, seed: int, effort: float
 ) -> dict[str, Tensor]:
     """The `state_dict` of a judge, and its confidence and digit (N,) on training images it was not shown."""
-    split = images.load(run, dataset)
+    split = images.load(run, dataset).to(run.device)
     held = held_out(len(split.x_train))
     with torch.random.fork_rng():
         # no two judges, and no auxiliary classifier, see the images in the same order
         torch.manual_seed(1_000_003 * (seed + 1) + ARCHITECTURES.index(architecture))
         network = train_judge(architecture, split.x_train[~held], split.y_train[~held], effort, run.progress)
     sure, digit = confidence(network, split.x_train[held])
-    return network.state_dict() | {HELD_SURE: sure, HELD_DIGIT: digit}
+    arrays = network.state_dict() | {HELD_SURE: sure, HELD_DIGIT: digit}
+    return {name: value.cpu() for name, value in arrays.items()}
 
 
 def held_out(rows: int) -> Tensor:
@@ -46,7 +47,10 @@ def panel(dataset: str, seed: int, effort: float) -> list[Any]:
 
 
 def summoned(run: harness.Run, dataset: str, side: int, seed: int, effort: float) -> Oracle:
-    """The five judges of a data set of S × S images, with thresholds from held-out training images."""
+    """The five judges of a data set of S × S images, with thresholds from held-out training images.
+
+    They sit on the run's device; thresholds are found on the CPU, by a search that asks for values.
+    """
     known = [dict(arrays) for arrays in run.assets(panel(dataset, seed, effort))]
     sure = torch.stack([arrays.pop(HELD_SURE) for arrays in known])
     digit = torch.stack([arrays.pop(HELD_DIGIT) for arrays in known])
@@ -54,8 +58,8 @@ def summoned(run: harness.Run, dataset: str, side: int, seed: int, effort: float
     for architecture, arrays in zip(ARCHITECTURES, known, strict=True):
         network = build(architecture, side)
         network.load_state_dict(arrays)
-        judges.append(settled(network))
-    return Oracle(judges, calibrate(sure, digit))
+        judges.append(settled(network).to(run.device))
+    return Oracle(judges, calibrate(sure, digit).to(run.device))
 
 
 @harness.asset
@@ -68,7 +72,7 @@ def oracle_record(
     images; `judge_error` (5,) of each judge's own likeliest digit; `garbage_known` and `garbage_unknown` (3,)
     the shares of made-up non-digits that it takes for digits, of kinds it was trained to refuse and others.
     """
-    split = images.load(run, dataset)
+    split = images.load(run, dataset).to(run.device)
     oracle = summoned(run, dataset, split.shape[-1], seed, effort)
     votes = oracle.votes(split.x_test)
     held = oracle.votes(split.x_train[held_out(len(split.x_train))])

@@ -207,6 +207,7 @@ def score(
     are shown to the published networks, and to networks trained for `transfer_epochs` (0: none) on the first
     `transfer_images` images.
     """
+    arrays = {name: value.to(run.device) for name, value in arrays.items()}
     if "adversarial" in arrays:
         asked = Asked(relaxation, linear_steps, branches, semidefinite)
         return norm_bounded(problem, arrays, run, asked)

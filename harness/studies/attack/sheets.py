@@ -53,7 +53,7 @@ def sheet(images: Tensor, source: Tensor, run: harness.Run, name: str, columns: 
     if not len(images):
         return
     side = images.shape[-1]
-    grid = torch.zeros(CLASSES, columns, side, side)
+    grid = images.new_zeros(CLASSES, columns, side, side)
     for digit in range(CLASSES):
         own = images[source == digit][:columns, 0]
         grid[digit, : len(own)] = own
@@ -77,8 +77,8 @@ def keep(
     seen = majority(oracle.votes(images), VOTES[0])
     np.savez_compressed(
         run.folder / "judged.npz",
-        images=(images[:, 0] * 255).round().byte().numpy(),
-        source=torch.cat([part[1] for part in parts]).numpy(),
-        oracle=seen.numpy(),
+        images=(images[:, 0] * 255).round().byte().cpu().numpy(),
+        source=torch.cat([part[1] for part in parts]).cpu().numpy(),
+        oracle=seen.cpu().numpy(),
         kind=np.array([kind for images_, _, kind in parts for _ in range(len(images_))]),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 import harness
@@ -18,7 +19,7 @@ from harness.studies.attack import assets, images
 
 @dataclass(frozen=True)
 class Problem:
-    """A classifier, and the images that it was made for.
+    """A classifier, and the images that it was made for, on the run's device.
 
     `x_test` (N, 1, H, W) float32 in [0, 1] with classes `y_test` (N,) int64 are what attacks within the ball
     of radius `eps` in the maximum norm start from; `x_train`, `y_train` likewise, the training split.
@@ -66,7 +67,9 @@ def attack(
     and "ibp" are trained here: `network_epochs` over the first `network_images` training images (0: all), the
     two last at radius `network_eps`, adversarial training with `network_steps` gradient steps for each image.
     """
-    data = images.load(run, dataset, test_images)
+    # certificates leave room for what single precision rounds off; a GPU's convolutions have less unless told
+    torch.backends.cudnn.allow_tf32 = False
+    data = images.load(run, dataset, test_images).to(run.device)
     training: dict[str, Any] = {}
     if target in assets.TRAINED:
         training = {
@@ -85,7 +88,7 @@ def attack(
         y_test=data.y_test,
         x_train=data.x_train,
         y_train=data.y_train,
-        network=assets.target(run, **named),
+        network=assets.target(run, **named).to(run.device),
         target=target,
         identity=named | {"test_images": test_images},
     )

@@ -36,8 +36,13 @@ def train(
     stream: torch.Generator,
     progress: Callable[..., None] = lambda *a, **k: None,
 ) -> None:
-    """Train `network` in place: Adam, batches of 50, a learning rate of 4e-3 that falls to zero (cosine)."""
+    """Train `network` in place: Adam, batches of 50, a learning rate of 4e-3 that falls to zero (cosine).
+
+    It goes to where the images are. All draws are the CPU's, so that every device starts from the same
+    weights and sees the same order.
+    """
     draw(network, stream)
+    network.to(x.device)
     optimiser = torch.optim.Adam(network.parameters(), RATE)
     steps = budget.epochs * math.ceil(len(x) / BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)

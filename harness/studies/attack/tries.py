@@ -30,11 +30,12 @@ def attempt(
     """Run `attack` from `starts` random z for each digit; `targeted`, for each pair of digits that differ.
 
     `images` (T, 1, H, W), `clean` the same without added noise, `source`, `wanted`, `accepted` (T,), `plain`
-    and `plain_source` of samples without attack, and `cpu_seconds` () of the attack alone.
+    and `plain_source` of samples without attack, and `cpu_seconds` () of the attack alone,
+    which are the host's, wherever it computes.
     """
     made: Tools = tools(run, problem, seed=run.seed, **wanted_tools)
-    source, wanted = tries(starts, targeted)
-    start = torch.randn(len(source), made.latent, generator=run.stream("starts"))
+    source, wanted = (digits.to(run.device) for digits in tries(starts, targeted))
+    start = torch.randn(len(source), made.latent, generator=run.stream("starts")).to(run.device)
     stream, found = run.stream("attack"), []
     began = time.process_time()
     with run.phase("attack"):
@@ -43,7 +44,7 @@ def attempt(
             run.progress(int(rows[-1]) + 1, len(source))
     seconds = time.process_time() - began
     images, clean = (torch.cat([getattr(part, name) for part in found]) for name in ("images", "clean"))
-    plain_source = torch.arange(CLASSES).repeat_interleave(PLAIN)
+    plain_source = torch.arange(CLASSES, device=run.device).repeat_interleave(PLAIN)
     plain = samples(made, plain_source, run.stream("plain samples"))
     return {
         "images": images,
@@ -71,6 +72,6 @@ def tries(starts: int, targeted: bool) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def samples(made: Tools, y: Tensor, stream: torch.Generator) -> Tensor:
     """Plain samples (N, 1, H, W) of digits y (N,)."""
-    z = torch.randn(len(y), made.latent, generator=stream)
+    z = torch.randn(len(y), made.latent, generator=stream).to(y.device)
     pairs = zip(z.split(AT_ONCE), y.split(AT_ONCE), strict=True)
     return torch.cat([made.generator(some, digits) for some, digits in pairs])
