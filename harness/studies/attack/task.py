@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 import harness
@@ -67,8 +66,6 @@ def attack(
     and "ibp" are trained here: `network_epochs` over the first `network_images` training images (0: all), the
     two last at radius `network_eps`, adversarial training with `network_steps` gradient steps for each image.
     """
-    # certificates leave room for what single precision rounds off; a GPU's convolutions have less unless told
-    torch.backends.cudnn.allow_tf32 = False
     data = images.load(run, dataset, test_images).to(run.device)
     training: dict[str, Any] = {}
     if target in assets.TRAINED:
