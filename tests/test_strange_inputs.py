@@ -53,6 +53,25 @@ def test_a_table_shows_the_cells_of_the_suite_that_was_run_last(tabled: Project)
     assert "Shows 1 cell of a.yaml (cells " in first
 
 
+def test_a_run_of_some_cells_keeps_the_others_in_tables_and_report(tabled: Project) -> None:
+    tabled.write("a.yaml", "tables: [guesses]\ncells: [{task: guess, methods: [mean, other]}]\n")
+    tabled.run("a.yaml")
+    first, page = shown(tabled), (tabled.root / "results/report.html").read_bytes()
+    assert "1 cells: 1 ok; 0 ran now" in tabled.run("a.yaml", "--only", "method=mean").stdout
+    assert shown(tabled) == first
+    assert (tabled.root / "results/report.html").read_bytes() == page
+
+
+def test_a_run_of_some_cells_forgets_those_that_the_suite_has_no_more(tabled: Project) -> None:
+    tabled.write("a.yaml", "cells: [{task: guess, methods: [mean: {shift: [0.5, 1.5]}, other]}]\n")
+    tabled.run("a.yaml")
+    tabled.edit("a.yaml", "[0.5, 1.5]", "0.5")
+    tabled.run("a.yaml", "--only", "method=other")
+    rows = json.loads(tabled.harness("rows", "--format", "json").stdout)
+    shifts = {row["method"]: json.loads(row["settings"]).get("shift") for row in rows}
+    assert len(rows) == 4 and shifts == {"mean": 0.5, "other": None}
+
+
 # Code beside a method file.
 
 
