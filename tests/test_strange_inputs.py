@@ -494,6 +494,19 @@ def test_a_builder_that_fails_is_tried_once_a_run(project: Project) -> None:
     assert "3 cells: 3 ok" in project.run().stdout
 
 
+def test_a_score_whose_assets_all_fail_ends_once(project: Project) -> None:
+    project.write("harness/studies/guess/assets.py", SLOW_ASSET)
+    score = "harness/studies/guess/score.py"
+    project.edit(score, "from harness.kit", "from harness.studies.guess.assets import slow\nfrom harness.kit")
+    asks = "run.assets([(slow, {'size': size}) for size in (3, 4)])"
+    project.edit(score, "    distance =", f"    {asks}\n    distance =")
+    project.write("suite.yaml", "cells: [{task: guess, methods: [mean]}]\n")
+    project.write("broken", "")
+    done = project.run("suite.yaml", "--jobs", "2")
+    assert [line for line in done.stdout.splitlines() if line.startswith("[2/")] == []
+    assert project.counted() == ["built", "built"]
+
+
 def test_data_that_no_parameter_names_cannot_be_read(project: Project) -> None:
     project.method("peeks", "run.data('digits')\nreturn {'guess': problem.noise.mean()}")
     project.write("suite.yaml", "cells: [{task: guess, methods: [peeks]}]\n")
