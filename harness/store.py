@@ -155,15 +155,10 @@ class Store:
         return found.pop("device"), found
 
     def write(self, record: Record, beside: Path | None = None) -> None:
-        """Publish a record; the files of the folder `beside` become its own. The caller holds the claim."""
-        folder = self.cell_folder(record.key)
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.iterdir():
-            if old.name != "cell.json":
-                shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
-        for item in sorted(beside.iterdir()) if beside and beside.is_dir() else []:
-            item.replace(folder / item.name)
-        write_file(folder / "cell.json", _seal(record))
+        """Publish a record; the folder `beside` becomes its own. The caller holds the claim."""
+        work = beside or self.scratch(record.key)
+        write_file(work / "cell.json", _seal(record))
+        self._put(work, self.cell_folder(record.key))
 
     def artifact(self, key: str) -> Path:
         return self.root / "artifacts" / key
@@ -176,16 +171,21 @@ class Store:
         return sorted(path for path in self.artifact(key).glob("files/*") if path.name != LOG)
 
     def publish(self, key: str, work: Path) -> None:
-        """Make the folder `work`, as `pack` left it, the artifact `key`. The caller holds the claim.
+        """Make the folder `work`, as `pack` left it, the artifact `key`. The caller holds the claim."""
+        self._put(work, self.artifact(key))
 
-        One that is there already is replaced, and stays if that fails.
-        """
-        target = self.artifact(key)
+    def _put(self, work: Path, target: Path) -> None:
+        """Let a folder take the place of another, which stays if that fails; nobody sees a mixture."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        old = self.tmp / f"{key}-{uuid.uuid4().hex[:8]}"
+        old = self.tmp / f"{target.name}-{uuid.uuid4().hex[:8]}"
         if target.exists():
             target.rename(old)
-        work.rename(target)
+        try:
+            work.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
         _sync(target.parent)
         shutil.rmtree(old, ignore_errors=True)
 

@@ -59,6 +59,7 @@ def store(tmp_path: Path) -> Store:
     Image.new("L", (1200, 600), 200).save(beside / "many_people.png")
     store.write(record("a" * 32), beside)
     store.write(record("b" * 32, seed=1))
+    beside.mkdir()
     beside.joinpath(LOG).write_text("earlier\n" * 50 + HOSTILE)
     store.write(record("c" * 32, seed=2, status="failed", reason=HOSTILE, method="mifr"), beside)
     return store
