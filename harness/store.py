@@ -269,10 +269,13 @@ class Store:
         try:
             for folder in ("artifacts", "cells", "claims"):
                 (self.root / folder).mkdir(parents=True, exist_ok=True)
-            probe = self.scratch("probe")
-            (probe / "byte").write_bytes(b"x" * 4096)
-            shutil.rmtree(probe)
-            if (claim := self.claim("probe")) is not None:
+            if (claim := self.claim("probe")) is None:
+                return  # another run is trying right now
+            try:
+                probe = self.scratch("probe")
+                (probe / "byte").write_bytes(b"x" * 4096)
+                shutil.rmtree(probe)
+            finally:
                 self.release(claim)
         except OSError as error:
             raise explain(error, self.root) from None

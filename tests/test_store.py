@@ -40,6 +40,19 @@ def test_an_artifact_stays_if_its_replacement_cannot_be_put_there(store: Store) 
     assert names(store.tmp) == []
 
 
+def test_nobody_discards_what_a_store_tries_to_write(store: Store, monkeypatch) -> None:
+    write = Path.write_bytes
+
+    def beset(path: Path, content: bytes) -> int:
+        for left in store.tmp.iterdir():  # as a run does that begins at this moment
+            store.discard(left)
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", beset)
+    store.check_writable()
+    assert names(store.tmp) == []
+
+
 def test_a_cell_and_its_files_stay_if_its_replacement_cannot_be_written(store: Store, monkeypatch) -> None:
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
