@@ -68,6 +68,14 @@ BAD_METHODS = {
         method("a", "scale: float = 1.0"),
         "bad.py:5: a: the parameter 'scale' is the task's already; rename it",
     ),
+    "a parameter that every cell has": (
+        method("a", "method: str = 'x'"),
+        "bad.py:5: a: every cell has a method already; rename the parameter",
+    ),
+    "a seed of its own": (
+        method("a", "seed: int = 1"),
+        "bad.py:5: a: every cell has a seed already; rename the parameter",
+    ),
     "a name twice in a file": (
         method("a") + method("a"),
         "bad.py:11: a is also defined in methods/bad.py:5; rename one of them",
