@@ -79,9 +79,7 @@ def make(
     are misses while `run` may fetch it, and skipped when it may not, or when that has failed: `unavailable`
     says why, by data set.
     """
-    cells = [cell for cell in suite.cells if _wanted(cell, only or {})]
-    if not cells:
-        raise UserError(f"{suite.path}: no cell is left by --only {_spell(only or {})}")
+    cells = _wanted(suite, only or {})
     sets = [_data_of(cell, registry) for cell in cells]
     located = {name: data.locate(name) for name in {name for both in sets for name in (*both[0], *both[1])}}
     kinds = [(cell.task, cell.method, *both) for cell, both in zip(cells, sets, strict=True)]
@@ -102,17 +100,25 @@ def parse_filters(words: Sequence[str]) -> dict[str, list[str]]:
             raise UserError(
                 f"--only {word}: write task=, method=, dataset= or seed={did_you_mean(name, FILTERS)}"
             )
-        filters.setdefault(name, []).extend(values.split(","))
+        filters.setdefault(name, []).extend(value.strip() for value in values.split(","))
     return filters
 
 
-def _wanted(cell: Cell, only: Mapping[str, Sequence[str]]) -> bool:
-    shown = {"task": cell.task, "method": cell.method, "dataset": str(cell.dataset), "seed": str(cell.seed)}
-    return all(shown[name] in values for name, values in only.items())
-
-
-def _spell(only: Mapping[str, Sequence[str]]) -> str:
-    return " ".join(f"{name}={','.join(values)}" for name, values in only.items())
+def _wanted(suite: Suite, only: Mapping[str, Sequence[str]]) -> list[Cell]:
+    """The cells that a filter keeps. Raises `UserError` for a value that no cell has, and if none is left."""
+    shown = [{name: str(getattr(cell, name)) for name in FILTERS} for cell in suite.cells]
+    for name, values in only.items():
+        known = {each[name] for each in shown}
+        for value in values:
+            if value not in known:
+                hint = did_you_mean(value, known)
+                raise UserError(f"--only {name}={value}: no cell of {suite.path} has it{hint}")
+    pairs = zip(suite.cells, shown, strict=True)
+    kept = [cell for cell, own in pairs if all(own[name] in values for name, values in only.items())]
+    if not kept:
+        spelled = " ".join(f"{name}={','.join(values)}" for name, values in only.items())
+        raise UserError(f"{suite.path}: no cell is left by --only {spelled}")
+    return kept
 
 
 def _data_of(cell: Cell, registry: Registry) -> tuple[tuple[str, ...], tuple[str, ...]]:
