@@ -167,7 +167,7 @@ def test_show(ran: Project) -> None:
     for line in (f"key      {key}", "cell     guess mean seed 0", "status   ok", "  guessing with 0.0"):
         assert f"{line}\n" in told
     assert json.loads(printed(ran, "show", key, "--json"))["metrics"]["spread"]["value"] == 1.5
-    for prefix, message in (("zzz", "no cell in results"), ("", "8 cells in results")):
+    for prefix, message in (("zzz", "no cell in results"), ("**", "no cell in results"), ("", "8 cells")):
         refused = ran.harness("show", prefix)
         assert refused.returncode == 2
         assert message in refused.stderr
