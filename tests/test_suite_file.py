@@ -20,6 +20,10 @@ FAULTS = {
         "cells: [{task: guess, methods: [mean]}]\nseed: [0]\n",
         ["2: seed: unknown key (did you mean 'seeds'?)"],
     ),
+    "duplicate seed": (
+        "seeds:\n- 0\n- 1\n- 0\ncells: [{task: guess, methods: [mean]}]\n",
+        ["4: seeds: 0 is given twice"],
+    ),
     "unknown limit": (
         "limits: {second: 5}\ncells: [{task: guess, methods: [mean]}]\n",
         ["1: second: unknown key (did you mean 'seconds'?)"],
@@ -220,7 +224,7 @@ def test_lists_are_axes_and_tied_axes_go_together(untouched: Project) -> None:
 
 def test_blocks_override_the_seeds_of_the_file_and_cells_are_counted_once(untouched: Project) -> None:
     text = """
-    seeds: [0, 1, 1]
+    seeds: [0, 1]
     cells:
       - {task: guess, methods: [other, other: {k: 1}]}
       - {task: guess, methods: [other], limits: {seconds: 5}}
