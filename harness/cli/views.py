@@ -65,18 +65,19 @@ def table(names: tuple[str, ...], results: Path, form: str, whole: bool, as_json
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("results/figures"),
-    show_default=True,
-    help="Folder to write to.",
+    help="Folder to write to.  [default: figures in the results folder]",
 )
-def figure(names: tuple[str, ...], results: Path, form: str, output: Path) -> None:
+def figure(names: tuple[str, ...], results: Path, form: str, output: Path | None) -> None:
     """Draw figures by name (see suites/figures) and print their notes, or print the list of them."""
     from harness import registry, session
     from harness.views import figure_file
 
     if not names:
         return click.echo("\n".join(figure_file.names()))
+    for name in names:
+        figure_file.find(name)
     found, made = registry.scan(), session.rows_or_frozen(results, ())
+    output = output or results / "figures"
     for name in names:
         drawn, notes = session.draw_figure(name, made, results, found, form)
         output.mkdir(parents=True, exist_ok=True)
