@@ -7,7 +7,6 @@ import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from harness import data, key
@@ -270,17 +269,14 @@ def _without_data(
     return replace(planned, reason=f"{planned.reason}; {problems}; run fetches it")
 
 
-def drift(plan: Sequence[Planned], store_root: Path, now: Mapping[str, str]) -> list[str]:
+def drift(plan: Sequence[Planned], store: Store, now: Mapping[str, str]) -> list[str]:
     """How the software behind the hits differs from today's: one line per difference, with its count."""
-    import json
-
     hits = Counter(
         planned.record.environment for planned in plan if planned.status == "hit" and planned.record
     )
     counts: Counter[str] = Counter()
     for environment, count in hits.items():
-        path = store_root / "envs" / f"{environment}.json"
-        made = json.loads(path.read_text()) if path.is_file() else {}
+        made = store.software(environment)
         for name in _differences(made, now):
             counts[f"{name} {made.get(name, 'unknown')} (now {now.get(name, 'none')})"] += count
     return [f"{count} results were made with {line}" for line, count in sorted(counts.items())]

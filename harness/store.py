@@ -145,14 +145,20 @@ class Store:
         """The devices and the software that made these cells; where there are several, all of them."""
         made: dict[str, set[str]] = {"device": set()}
         for key in keys:
-            with contextlib.suppress(Damaged, OSError, msgspec.MsgspecError):
+            with contextlib.suppress(Damaged):
                 if record := self.read(key):
                     made["device"].add(record.device)
-                    path = self.root / "envs" / f"{record.environment}.json"
-                    for name, version in msgspec.json.decode(path.read_bytes(), type=dict[str, str]).items():
+                    for name, version in self.software(record.environment).items():
                         made.setdefault(name, set()).add(version)
         found = {name: ", ".join(sorted(each)) for name, each in sorted(made.items())}
         return found.pop("device"), found
+
+    def software(self, name: str) -> dict[str, str]:
+        """The software and machine that records name so; {} where that cannot be read."""
+        path = self.root / "envs" / f"{name}.json"
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        return {}
 
     def write(self, record: Record, beside: Path | None = None) -> None:
         """Publish a record; the folder `beside` becomes its own. The caller holds the claim."""

@@ -353,3 +353,7 @@ def test_drift_of_the_software_is_said_and_makes_no_miss(cached: Project) -> Non
     told = cached.harness("plan", "suite.yaml").stdout
     assert "drift: 5 results were made with torch 0." in told
     assert "5 hit" in told
+    made.write_text("{")
+    told = cached.harness("plan", "suite.yaml")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "drift: 5 results were made with torch unknown" in told.stdout

@@ -61,7 +61,7 @@ def plan(chosen: Selection, force: bool, offline: bool, as_json: bool) -> None:
         print_json([planned.summary() for planned in cells])
         return
     _print_plan(cells, store)
-    for line in planning.drift(cells, store.root, environment.describe()):
+    for line in planning.drift(cells, store, environment.describe()):
         click.echo(f"drift: {line}")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-import json
 import subprocess
 import time
 from collections import Counter
@@ -155,11 +154,8 @@ def provenance(rows: Sequence[Row], records: dict[str, Record], store: Store) ->
 
 def _software(made: Iterable[Record], store: Store) -> list[tuple[dict[str, str], int]]:
     """The descriptions of software and machine that records name, with how many do."""
-    found = []
-    for name, count in Counter(record.environment for record in made).most_common():
-        with contextlib.suppress(OSError, ValueError):
-            found.append((json.loads(store.root.joinpath("envs", f"{name}.json").read_bytes()), count))
-    return found
+    counts = Counter(record.environment for record in made).most_common()
+    return [(told, count) for name, count in counts if (told := store.software(name))]
 
 
 def _frozen(suites: set[str]) -> list[tuple[dict[str, str], int]]:
