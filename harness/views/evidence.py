@@ -101,8 +101,8 @@ def pictures(tasks: Iterable[list[Group]], records: dict[str, Record], store: St
 
 
 def _files(record: Record, store: Store) -> list[Path]:
-    beside = store.cell_folder(record.key).glob("*.png")
-    return sorted(beside) + [path for path in store.files(record.fit) if path.suffix == ".png"]
+    """The pictures of a cell, beside which those of its fit lie."""
+    return sorted(store.cell_folder(record.key).glob("*.png"))
 
 
 def within(studies: Sequence[Sequence[Picture]], most: int) -> dict[Path, Shown]:
