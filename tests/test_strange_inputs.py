@@ -76,7 +76,7 @@ def test_a_run_of_some_cells_forgets_those_that_the_suite_has_no_more(tabled: Pr
 
 
 def test_an_imported_neighbour_is_part_of_the_key(project: Project) -> None:
-    project.write("mine/_deep.py", "FACTOR = 2\n")
+    project.write("mine/_deep.py", "from harness.kit import toy\n\nFACTOR = 2 * bool(toy.CONSTANT)\n")
     project.write("mine/kit/__init__.py", "")
     project.write("mine/kit/part.py", "from _deep import FACTOR\n")
     project.method(
@@ -88,6 +88,12 @@ def test_an_imported_neighbour_is_part_of_the_key(project: Project) -> None:
     project.edit("mine/_deep.py", "2", "3")
     (cell,) = project.plan("suite.yaml", "--methods", "mine")
     assert (cell["status"], cell["reason"]) == ("miss", "code: _deep.py")
+
+
+def test_a_method_does_not_stand_in_for_the_package_that_it_wraps(project: Project) -> None:
+    project.method("wraps", "import wraps\nreturn {'guess': problem.noise.mean()}", folder="mine")
+    project.write("suite.yaml", "cells: [{task: guess, methods: [wraps]}]\n")
+    assert "No module named 'wraps'" in project.run("suite.yaml", "--methods", "mine").stdout
 
 
 def test_code_that_no_import_statement_names_is_an_error(project: Project) -> None:
