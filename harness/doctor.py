@@ -25,7 +25,8 @@ def examine(results: Path) -> list[tuple[str, bool, str]]:
         ("cores", True, f"{environment.cores()}, one worker each"),
         ("memory", True, f"{psutil.virtual_memory().total / 1e9:.0f} GB"),
     ]
-    checks += [(name, version != "not installed", version) for name, version in found.items()]
+    absent = dict.fromkeys(environment.LIBRARIES, "not installed")
+    checks += [(name, name in found, told) for name, told in (absent | found).items()]
     cuda = torch.cuda.is_available()
     checks.append(("gpu", True, torch.cuda.get_device_name() if cuda else "none; cells compute on the CPU"))
     for peer in PEERS:
