@@ -82,7 +82,7 @@ def compute(store: Store, misses: Sequence[Planned], where: Where) -> dict[str, 
     from harness.execution.scheduler import Scheduler
 
     starting, places = _executor(where, store, misses)
-    with display.choose(len(misses), int(places.cpus), inline=where.executor == "inline") as view:
+    with display.choose(len(misses), inline=where.executor == "inline") as view:
         return Scheduler(store, starting, places=places, device=where.device, view=view).complete(misses)
 
 

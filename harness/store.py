@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-STATUSES = ("ok", "failed", "timeout", "oom", "crashed", "diverged", "skipped")
 LOG = "log.txt"
 
 

@@ -38,12 +38,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture for the page: its data as an address, and its size before it was made smaller."""
+    """A picture for the page: its data as an address, and its size."""
 
     address: str
     width: int
     height: int
-    was: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -122,13 +121,12 @@ def _small(path: Path) -> Shown:
     from PIL import Image
 
     with Image.open(path) as opened:
-        was = opened.size
         picture = opened.convert("RGB")
     picture.thumbnail((WIDTH, 2 * WIDTH))
     content = io.BytesIO()
     picture.save(content, "WEBP", quality=80, method=2)
     text = base64.b64encode(content.getvalue()).decode()
-    return Shown(f"data:image/webp;base64,{text}", *picture.size, was)
+    return Shown(f"data:image/webp;base64,{text}", *picture.size)
 
 
 def provenance(rows: Sequence[Row], records: dict[str, Record], store: Store) -> dict[str, Any]:
