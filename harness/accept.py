@@ -46,7 +46,6 @@ def _bless(store: Store, planned: Planned) -> bool:
             if item.name != "cell.json":
                 (shutil.copytree if item.is_dir() else shutil.copy2)(item, beside / item.name)
         store.write(record, beside)
-        shutil.rmtree(beside)
     finally:
         store.release(claim)
     return True

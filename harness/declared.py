@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from harness import strict_yaml
 from harness.authoring import DEVICE_MEMORY, Metric
-from harness.errors import UserError
+from harness.errors import UserError, did_you_mean
 from harness.interval import Interval
 
 _TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "None": None}
+_ROLES = ("asset", "method", "score", "task")
 _DATA_SET = ("harness.DataSet", "DataSet")
 
 
@@ -86,7 +88,8 @@ def parse(path: Path) -> ast.Module:
     try:
         return ast.parse(path.read_bytes(), filename=str(path))
     except SyntaxError as error:
-        raise UserError(f"{path}:{error.lineno}: not Python: {error.msg}") from None
+        where = f"{path}:{error.lineno}" if error.lineno else f"{path}"
+        raise UserError(f"{where}: not Python: {error.msg}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
 
@@ -95,16 +98,17 @@ def methods(path: Path, room: str, root: Path, module: str | None = None) -> lis
     """The methods of a file. Raises `UserError` with file and line where it breaks the rules."""
     found = []
     tree = parse(path)
+    _check_marks(tree, path)
     for function, mark in _marked(tree, "method"):
         if not isinstance(mark, ast.Call):
             raise UserError(f"{path}:{function.lineno}: write @harness.method(task=..., cite=...)")
         given = {word.arg: _literal(word.value, path) for word in mark.keywords if word.arg}
-        if set(given) != {"task", "cite"}:
+        if mark.args or set(given) != {"task", "cite"}:
             raise UserError(f"{path}:{function.lineno}: @harness.method takes exactly task=... and cite=...")
         for word, value in given.items():
             if not isinstance(value, str):
                 raise UserError(f"{path}:{mark.lineno}: @harness.method: {word}={value!r} must be text")
-        if len(function.args.args) != 2:
+        if len(function.args.posonlyargs + function.args.args) != 2:
             raise UserError(f"{path}:{function.lineno}: {function.name} must take (problem, run, *, ...)")
         found.append(
             Method(
@@ -142,6 +146,8 @@ def task(path: Path) -> Task:
     if not score_path.is_file():
         raise UserError(f"{path}: there must be a score.py beside it")
     tree, score_tree = parse(path), parse(score_path)
+    _check_marks(tree, path)
+    _check_marks(score_tree, score_path)
     problems, scores = _marked(tree, "task"), _marked(score_tree, "score")
     if len(problems) != 1:
         raise UserError(f"{path}: a task file has one @harness.task function")
@@ -164,31 +170,44 @@ def task(path: Path) -> Task:
 
 
 def _marked(tree: ast.Module, role: str) -> list[tuple[ast.FunctionDef, ast.expr]]:
-    """Top-level functions decorated with `harness`'s `role`, under whatever name the file imports it."""
-    names = _names_of(tree, role)
-    found = []
-    for node in tree.body:
-        if not isinstance(node, ast.FunctionDef):
-            continue
-        for mark in node.decorator_list:
-            target = mark.func if isinstance(mark, ast.Call) else mark
-            if ast.unparse(target) in names:
-                found.append((node, mark))
-    return found
+    """Top-level functions decorated with `harness`'s `role`."""
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return [(node, mark) for node, mark, word in _marks(tree) if word == role and node in functions]
 
 
-def _names_of(tree: ast.Module, word: str) -> set[str]:
-    """How a file may spell `harness.<word>`: `import harness as h` makes it `h.<word>`."""
-    names = {f"harness.{word}"}
+def _check_marks(tree: ast.Module, path: Path) -> None:
+    """Raise `UserError` for marks that mean nothing: misspelt ones, and those of other things than functions
+    at the top level."""
+    for node, mark, word in _marks(tree):
+        where = f"{path}:{mark.lineno}: @harness.{word}"
+        if word not in _ROLES:
+            raise UserError(f"{where}: there is no such mark{did_you_mean(word, _ROLES)}")
+        if not isinstance(node, ast.FunctionDef) or node not in tree.body:
+            raise UserError(f"{where} is for a plain function at the top level of its file")
+
+
+def _marks(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.expr, str]]:
+    """What is decorated with something of `harness`, under whatever name the file imports it; the decorator,
+    and its name in `harness`."""
+    modules = {"harness"}
+    words: dict[str, str] = {}
     for node in tree.body:
         if isinstance(node, ast.Import):
-            names |= {f"{a.asname or a.name}.{word}" for a in node.names if a.name == "harness"}
+            modules |= {a.asname or a.name for a in node.names if a.name == "harness"}
         elif isinstance(node, ast.ImportFrom) and node.module == "harness" and not node.level:
-            names |= {a.asname or a.name for a in node.names if a.name == word}
-    return names
+            words |= {a.asname or a.name: a.name for a in node.names}
+    for marked in ast.walk(tree):
+        for mark in getattr(marked, "decorator_list", []):
+            before, _, word = ast.unparse(mark.func if isinstance(mark, ast.Call) else mark).rpartition(".")
+            if before in modules or (not before and word in words):
+                yield marked, mark, word if before else words[word]
 
 
 def _parameters(function: ast.FunctionDef, path: Path) -> dict[str, Parameter]:
+    if rest := function.args.vararg or function.args.kwarg:
+        raise UserError(
+            f"{path}:{rest.lineno}: {function.name}: name every parameter instead of {rest.arg!r}"
+        )
     made = {}
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
         where = f"{path}:{argument.lineno}: {function.name}: the parameter {argument.arg!r}"

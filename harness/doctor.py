@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from harness import data, environment
 from harness.errors import UserError
 from harness.store import Store
 
-PEERS = ("pyldpc", "pyarrow")
+PEERS = ("foolbox", "ldpc", "pyarrow", "pyldpc", "ray", "sionna-no-rt", "submitit")
 """Packages that some baselines and formats use; everything else works without them."""
 
 
@@ -19,18 +18,17 @@ def examine(results: Path) -> list[tuple[str, bool, str]]:
     import psutil
     import torch
 
-    found = environment.describe()
+    found = environment.describe() | environment.versions(PEERS)
     checks = [
         ("python", sys.version_info >= (3, 11), found.pop("python")),
         ("cores", True, f"{environment.cores()}, one worker each"),
         ("memory", True, f"{psutil.virtual_memory().total / 1e9:.0f} GB"),
     ]
-    checks += [(name, version != "not installed", version) for name, version in found.items()]
+    absent = dict.fromkeys(environment.LIBRARIES, "not installed")
+    absent |= dict.fromkeys(PEERS, "not installed; what needs it is skipped")
+    checks += [(name, name in found, told) for name, told in (absent | found).items()]
     cuda = torch.cuda.is_available()
     checks.append(("gpu", True, torch.cuda.get_device_name() if cuda else "none; cells compute on the CPU"))
-    for peer in PEERS:
-        here = find_spec(peer) is not None
-        checks.append((peer, here, "installed" if here else "not installed; what needs it is skipped"))
     try:
         Store(results).check_writable()
         checks.append(("results", True, f"{results.resolve()} can be written"))

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
-LIBRARIES = ("numpy", "pandas", "safetensors", "scikit-learn", "scipy", "torch")
+LIBRARIES = (
+    "numba",
+    "numpy",
+    "pandas",
+    "pillow",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "simplejpeg",
+    "torch",
+)
 
 
 @functools.cache
 def describe() -> dict[str, str]:
     """Versions of Python and of the libraries that decide numbers, and the processor's kind."""
     found = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
-    for name in LIBRARIES:
-        try:
+    return found | versions(LIBRARIES)
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """The versions of those of these packages that are installed; none is imported."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
     return found
 
 

@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from harness import groups as grouping
-from harness.errors import UserError
+from harness.errors import UserError, did_you_mean
 from harness.key import canonical
 from harness.registry import HOME
 from harness.row import Row
 from harness.sketch import Sketch
 from harness.store import Store, write_file
+from harness.suite import bundled, find
 
 FORMAT = 1
+
+_PLACES = (Path("results/frozen"), HOME / "results" / "frozen")
 
 Setting = tuple[str, str]  # task, settings as canonical text
 Place = tuple[str, str, str]  # the same and a metric
@@ -131,14 +134,24 @@ def suite_of(found: Frozen, path: Path) -> str:
 
 
 def is_suite(word: str) -> bool:
-    """Whether a word means a suite, by name or file, rather than a frozen file or a results folder."""
+    """Whether a word means a suite, by name or file, rather than a frozen file or a results folder.
+
+    Raises `UserError` for a name of nothing.
+    """
     path = Path(word)
-    return path.suffix in (".yaml", ".yml") or not (path.exists() or path.suffix == ".json")
+    if path.suffix in (".yaml", ".yml", ".json") or path.exists():
+        return path.suffix in (".yaml", ".yml")
+    known = {*bundled(), *(str(cells.parent) for cells in path.parent.glob("*/cells"))}
+    known |= {file.stem for place in _PLACES for file in place.glob("*.json")}
+    if word not in known:
+        raise UserError(f"{word}: no such suite, frozen file or results folder{did_you_mean(word, known)}")
+    return True
 
 
 def reference(suite: str) -> Path:
     """The frozen file of a suite: results/frozen/SUITE.json, here or of the harness."""
-    for place in (Path("results"), HOME / "results"):
-        if (path := place / "frozen" / f"{Path(suite).stem}.json").is_file():
+    for place in _PLACES:
+        if (path := place / f"{Path(suite).stem}.json").is_file():
             return path
+    find(suite)
     raise UserError(f"{suite}: nothing is frozen of this suite; harness freeze {suite} does it")

@@ -27,15 +27,20 @@ class Entry(msgspec.Struct, frozen=True):
     cells: dict[str, str]
 
 
-def note(store: Store, suite: Suite, plan: Sequence[Planned]) -> None:
-    """Remember what the suite is made of now: `rows` shows these cells, `gc` keeps them (unfinished too)."""
+def note(store: Store, suite: Suite, plan: Sequence[Planned], whole: Sequence[Planned]) -> None:
+    """Remember what the suite is made of now: `rows` shows these cells, `gc` keeps them (unfinished too).
+
+    Cells of the `whole` suite that are not in this plan stay as they were.
+    """
     where = _seen_from(store.root, suite.path)
     path = _file(store, where)
     cells = {planned.keys.key: planned.keys.fit for planned in plan}
-    if len(plan) < len(suite.cells) and (before := _read(path)):  # --only: the others stay as they were
-        addresses = {planned.keys.address for planned in plan}
+    others = [planned.keys for planned in whole if planned.keys.key not in cells]
+    if others and (before := _read(path)):
+        known = {each.key for each in others} | {each.address for each in others}
         for key, fit in before.cells.items():
-            cells |= {} if _address(store, key) in addresses else {key: fit}
+            if key in known or _address(store, key) in known:
+                cells[key] = fit
     content = msgspec.json.encode(Entry(suite.name, where, dict(sorted(cells.items()))))
     if not path.is_file() or path.read_bytes() != content:
         try:

@@ -7,7 +7,6 @@ import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from harness import data, key
@@ -79,9 +78,7 @@ def make(
     are misses while `run` may fetch it, and skipped when it may not, or when that has failed: `unavailable`
     says why, by data set.
     """
-    cells = [cell for cell in suite.cells if _wanted(cell, only or {})]
-    if not cells:
-        raise UserError(f"{suite.path}: no cell is left by --only {_spell(only or {})}")
+    cells = _wanted(suite, only or {})
     sets = [_data_of(cell, registry) for cell in cells]
     located = {name: data.locate(name) for name in {name for both in sets for name in (*both[0], *both[1])}}
     kinds = [(cell.task, cell.method, *both) for cell, both in zip(cells, sets, strict=True)]
@@ -102,17 +99,25 @@ def parse_filters(words: Sequence[str]) -> dict[str, list[str]]:
             raise UserError(
                 f"--only {word}: write task=, method=, dataset= or seed={did_you_mean(name, FILTERS)}"
             )
-        filters.setdefault(name, []).extend(values.split(","))
+        filters.setdefault(name, []).extend(value.strip() for value in values.split(","))
     return filters
 
 
-def _wanted(cell: Cell, only: Mapping[str, Sequence[str]]) -> bool:
-    shown = {"task": cell.task, "method": cell.method, "dataset": str(cell.dataset), "seed": str(cell.seed)}
-    return all(shown[name] in values for name, values in only.items())
-
-
-def _spell(only: Mapping[str, Sequence[str]]) -> str:
-    return " ".join(f"{name}={','.join(values)}" for name, values in only.items())
+def _wanted(suite: Suite, only: Mapping[str, Sequence[str]]) -> list[Cell]:
+    """The cells that a filter keeps. Raises `UserError` for a value that no cell has, and if none is left."""
+    shown = [{name: str(getattr(cell, name)) for name in FILTERS} for cell in suite.cells]
+    for name, values in only.items():
+        known = {each[name] for each in shown}
+        for value in values:
+            if value not in known:
+                hint = did_you_mean(value, known)
+                raise UserError(f"--only {name}={value}: no cell of {suite.path} has it{hint}")
+    pairs = zip(suite.cells, shown, strict=True)
+    kept = [cell for cell, own in pairs if all(own[name] in values for name, values in only.items())]
+    if not kept:
+        spelled = " ".join(f"{name}={','.join(values)}" for name, values in only.items())
+        raise UserError(f"{suite.path}: no cell is left by --only {spelled}")
+    return kept
 
 
 def _data_of(cell: Cell, registry: Registry) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -264,17 +269,14 @@ def _without_data(
     return replace(planned, reason=f"{planned.reason}; {problems}; run fetches it")
 
 
-def drift(plan: Sequence[Planned], store_root: Path, now: Mapping[str, str]) -> list[str]:
+def drift(plan: Sequence[Planned], store: Store, now: Mapping[str, str]) -> list[str]:
     """How the software behind the hits differs from today's: one line per difference, with its count."""
-    import json
-
     hits = Counter(
         planned.record.environment for planned in plan if planned.status == "hit" and planned.record
     )
     counts: Counter[str] = Counter()
     for environment, count in hits.items():
-        path = store_root / "envs" / f"{environment}.json"
-        made = json.loads(path.read_text()) if path.is_file() else {}
+        made = store.software(environment)
         for name in _differences(made, now):
             counts[f"{name} {made.get(name, 'unknown')} (now {now.get(name, 'none')})"] += count
     return [f"{count} results were made with {line}" for line, count in sorted(counts.items())]

@@ -71,6 +71,8 @@ def _add(registry: Registry, methods: Iterable[Method]) -> None:
         clash = set(method.parameters) & set(task.parameters)
         if clash:
             raise UserError(f"{where}: the parameter {min(clash)!r} is the task's already; rename it")
+        if taken := method.parameters.keys() & {"method", "seed"}:
+            raise UserError(f"{where}: every cell has a {min(taken)} already; rename the parameter")
         for metric, line in method.measures:
             if metric not in task.metrics:
                 raise UserError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness import data, environment, ledger
+from harness import plan as planning
 from harness.errors import UserError, did_you_mean
 from harness.plan import Planned
 from harness.registry import HOME, Registry
@@ -47,7 +48,11 @@ def complete(
     plan: Sequence[Planned],
     where: Where,
 ) -> int:
-    """Bring every cell of the plan to a result; how many ended otherwise than `ok` or `skipped`."""
+    """Bring every cell of the plan to a result; how many ended otherwise than `ok` or `skipped`.
+
+    Tables and report are of the whole suite: where the plan is of some cells only, what earlier runs gave of
+    the others stays in them.
+    """
     misses = [planned for planned in plan if planned.status == "miss"]
     records: dict[str, Record] = {}
     if misses:
@@ -55,13 +60,16 @@ def complete(
 
         devices.check(where.device, here=where.executor in ("local", "inline"))
         store.check_writable()
-    ledger.note(store, suite, plan)
+    part = len(plan) < len(suite.cells)
+    whole = planning.make(suite, registry, store) if part else plan
+    ledger.note(store, suite, plan, whole)
     if misses:
         records = compute(store, misses, where)
     now = [
         dataclasses.replace(planned, record=records.get(planned.keys.key, planned.record)) for planned in plan
     ]
-    stored = [_as_stored(planned, store) for planned in now]
+    latest = {planned.keys.key: _as_stored(planned, store) for planned in now}
+    stored = [latest.get(planned.keys.key, planned) for planned in whole]
     written = _write_tables(suite, registry, store, stored)
     failed = _summary(now, ran=len(misses), tables=written)
     _write_report(suite, registry, store, stored)
@@ -74,7 +82,7 @@ def compute(store: Store, misses: Sequence[Planned], where: Where) -> dict[str, 
     from harness.execution.scheduler import Scheduler
 
     starting, places = _executor(where, store, misses)
-    with display.choose(len(misses), int(places.cpus), inline=where.executor == "inline") as view:
+    with display.choose(len(misses), inline=where.executor == "inline") as view:
         return Scheduler(store, starting, places=places, device=where.device, view=view).complete(misses)
 
 

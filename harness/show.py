@@ -13,7 +13,8 @@ from harness.store import LOG, Damaged, Record, Store
 
 def find(results: Path, prefix: str) -> Record:
     """The record whose key begins with `prefix`; raises `UserError` unless there is exactly one."""
-    names = sorted(path.parent.name for path in results.glob(f"cells/{prefix}*/cell.json"))
+    keys = sorted(path.parent.name for path in results.glob("cells/*/cell.json"))
+    names = [key for key in keys if key.startswith(prefix)]
     if len(names) != 1:
         what = "no cell" if not names else f"{len(names)} cells"
         raise UserError(

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-STATUSES = ("ok", "failed", "timeout", "oom", "crashed", "diverged", "skipped")
 LOG = "log.txt"
 
 
@@ -145,25 +144,26 @@ class Store:
         """The devices and the software that made these cells; where there are several, all of them."""
         made: dict[str, set[str]] = {"device": set()}
         for key in keys:
-            with contextlib.suppress(Damaged, OSError, msgspec.MsgspecError):
+            with contextlib.suppress(Damaged):
                 if record := self.read(key):
                     made["device"].add(record.device)
-                    path = self.root / "envs" / f"{record.environment}.json"
-                    for name, version in msgspec.json.decode(path.read_bytes(), type=dict[str, str]).items():
+                    for name, version in self.software(record.environment).items():
                         made.setdefault(name, set()).add(version)
         found = {name: ", ".join(sorted(each)) for name, each in sorted(made.items())}
         return found.pop("device"), found
 
+    def software(self, name: str) -> dict[str, str]:
+        """The software and machine that records name so; {} where that cannot be read."""
+        path = self.root / "envs" / f"{name}.json"
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        return {}
+
     def write(self, record: Record, beside: Path | None = None) -> None:
-        """Publish a record; the files of the folder `beside` become its own. The caller holds the claim."""
-        folder = self.cell_folder(record.key)
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.iterdir():
-            if old.name != "cell.json":
-                shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
-        for item in sorted(beside.iterdir()) if beside and beside.is_dir() else []:
-            item.replace(folder / item.name)
-        write_file(folder / "cell.json", _seal(record))
+        """Publish a record; the folder `beside` becomes its own. The caller holds the claim."""
+        work = beside or self.scratch(record.key)
+        write_file(work / "cell.json", _seal(record))
+        self._put(work, self.cell_folder(record.key))
 
     def artifact(self, key: str) -> Path:
         return self.root / "artifacts" / key
@@ -176,16 +176,21 @@ class Store:
         return sorted(path for path in self.artifact(key).glob("files/*") if path.name != LOG)
 
     def publish(self, key: str, work: Path) -> None:
-        """Make the folder `work`, as `pack` left it, the artifact `key`. The caller holds the claim.
+        """Make the folder `work`, as `pack` left it, the artifact `key`. The caller holds the claim."""
+        self._put(work, self.artifact(key))
 
-        One that is there already is replaced, and stays if that fails.
-        """
-        target = self.artifact(key)
+    def _put(self, work: Path, target: Path) -> None:
+        """Let a folder take the place of another, which stays if that fails; nobody sees a mixture."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        old = self.tmp / f"{key}-{uuid.uuid4().hex[:8]}"
+        old = self.tmp / f"{target.name}-{uuid.uuid4().hex[:8]}"
         if target.exists():
             target.rename(old)
-        work.rename(target)
+        try:
+            work.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
         _sync(target.parent)
         shutil.rmtree(old, ignore_errors=True)
 
@@ -269,10 +274,13 @@ class Store:
         try:
             for folder in ("artifacts", "cells", "claims"):
                 (self.root / folder).mkdir(parents=True, exist_ok=True)
-            probe = self.scratch("probe")
-            (probe / "byte").write_bytes(b"x" * 4096)
-            shutil.rmtree(probe)
-            if (claim := self.claim("probe")) is not None:
+            if (claim := self.claim("probe")) is None:
+                return  # another run is trying right now
+            try:
+                probe = self.scratch("probe")
+                (probe / "byte").write_bytes(b"x" * 4096)
+                shutil.rmtree(probe)
+            finally:
                 self.release(claim)
         except OSError as error:
             raise explain(error, self.root) from None

@@ -217,10 +217,14 @@ class _Block:
         items = entry.value if isinstance(entry.value, list) else [entry]
         if not items:
             self.fault(entry, "seeds", "an empty list leaves nothing to run")
+        seen: list[Any] = []
         for item in items:
             if type(item.value) is not int or item.value < 0:
                 self.fault(item, "seeds", f"expected whole numbers from 0, found {describe(item)}")
-        return [item.value for item in items]
+            elif item.value in seen:
+                self.fault(item, "seeds", f"{item.value} is given twice")
+            seen.append(item.value)
+        return seen
 
     def limits(self, entry: Entry) -> Limits:
         limits = strict_yaml.build(Limits, entry, self.faults, "limits") or Limits()

@@ -311,7 +311,7 @@ def test_votes_are_rows_beside_the_score_s_and_the_verb_prints_them(results):
     assert told.exit_code == 2 and "no cell in" in told.output
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(making.ledger, "suites_of_cells", lambda store: {KEY: ["quick"]})
-        told = CliRunner().invoke(main, ["rows", "--json", "--results", str(results)])
+        told = CliRunner().invoke(main, ["rows", "--format", "json", "--results", str(results)])
     rows = {row["metric"]: row for row in json.loads(told.output) if row["key"] == KEY}
     assert rows["people_rate"]["value"] == 100 and rows["joint_rate"]["value"] == 50
 

@@ -349,7 +349,13 @@ def test_a_run_of_some_cells_keeps_the_rows_of_the_others_and_replaces_its_own(c
 
 def test_drift_of_the_software_is_said_and_makes_no_miss(cached: Project) -> None:
     (made,) = (cached.root / "results" / "envs").iterdir()
-    made.write_text(made.read_text().replace('"torch":"', '"torch":"0.'))
+    for name in ("torch", "pillow"):
+        made.write_text(made.read_text().replace(f'"{name}":"', f'"{name}":"0.'))
     told = cached.harness("plan", "suite.yaml").stdout
-    assert "drift: 5 results were made with torch 0." in told
+    for name in ("torch", "pillow"):
+        assert f"drift: 5 results were made with {name} 0." in told
     assert "5 hit" in told
+    made.write_text("{")
+    told = cached.harness("plan", "suite.yaml")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "drift: 5 results were made with torch unknown" in told.stdout

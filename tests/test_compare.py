@@ -393,6 +393,14 @@ def test_wrong_usage_is_told(told, tmp_path):
     (tmp_path / "mine.yaml").write_text("cells: []\n")
     done = CliRunner().invoke(main, ["compare", "mine.yaml"])
     assert done.exit_code == 2 and "harness freeze mine.yaml" in done.output
-    (tmp_path / "results").mkdir()
+    (tmp_path / "results/cells").mkdir(parents=True)
+    for wrong, told in {
+        "fulll": "no such suite, frozen file or results folder (did you mean 'full'?)",
+        "result": "no such suite, frozen file or results folder (did you mean 'results'?)",
+        "fulll.yaml": "no such suite file (did you mean 'full'?)",
+    }.items():
+        for sides in ([wrong], ["full", wrong]):
+            done = CliRunner().invoke(main, ["compare", *sides])
+            assert (done.exit_code, done.output) == (2, f"harness: {wrong}: {told}\n")
     done = CliRunner().invoke(main, ["compare", "results"])
     assert done.exit_code == 2 and "compare with what?" in done.output

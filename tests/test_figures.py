@@ -235,6 +235,10 @@ def test_the_verb_lists_writes_and_says_when_there_is_nothing(tmp_path: Path) ->
     done = harness("bsvi-budget", "--output", "here")
     assert done.returncode == 0 and "here/bsvi-budget.svg" in done.stdout and "frozen values" in done.stdout
     assert re.search(r"<svg", (tmp_path / "here/bsvi-budget.svg").read_text())
+    assert harness("bsvi-budget", "--format", "json").stdout.startswith("none/figures/bsvi-budget.json\n")
+    wrong = harness("bsvi-budget", "bsvi-bugdet")
+    told = "harness: no figure 'bsvi-bugdet' (did you mean 'bsvi-budget'?)\n"
+    assert (wrong.stdout, wrong.stderr) == ("", told)
     (tmp_path / "none" / "cells").mkdir(parents=True)
-    nothing = harness("cyclegan-noise", "bsvi-bugdet")
+    nothing = harness("cyclegan-noise", "bsvi-budget")
     assert nothing.returncode == 2 and "cyclegan-noise: nothing to draw" in nothing.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -10,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from harness import doctor
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,6 +65,13 @@ def test_torch_is_bounded_and_the_source_only_peer_is_no_dependency():
     declared = (ROOT / "pyproject.toml").read_text()
     assert '"torch>=2.6,<2.14"' in declared
     assert '"pyldpc' not in declared
+
+
+def test_doctor_looks_for_what_the_extras_bring_beside_the_tests():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    del extras["test"]
+    brought = {re.split("[=>]", name)[0] for names in extras.values() for name in names}
+    assert set(doctor.PEERS) == brought | {"pyldpc"}  # which the Makefile installs
 
 
 def test_decoders_to_compare_with_are_asked_for_by_an_extra_alone():

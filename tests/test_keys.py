@@ -155,7 +155,10 @@ def test_a_default_written_out_is_the_default(tmp_path: Path, hint: str, default
 
 
 @LIGHT
-@given(some.lists(some.integers(0, 3), min_size=1, max_size=3), some.lists(some.integers(0, 3), max_size=3))
+@given(
+    some.lists(some.integers(0, 3), min_size=1, max_size=3, unique=True),
+    some.lists(some.integers(0, 3), max_size=3),
+)
 def test_every_cell_of_a_suite_has_its_own_key(seeds: list[int], ks: list[int]) -> None:
     task = declared.Task("t", "", Path("t.py"), Path("s.py"), "score", {}, {}, {})
     one = declared.Method(

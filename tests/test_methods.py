@@ -25,6 +25,34 @@ def method(name: str, parameters: str = "", mark: str = 'task="guess", cite="c"'
 
 BAD_METHODS = {
     "not Python": ("x =\n", "bad.py:1: not Python: invalid syntax"),
+    "a byte that no text has": (
+        "x = 1\0\n",
+        "bad.py: not Python: source code string cannot contain null bytes",
+    ),
+    "a misspelt mark": (
+        method("a").replace("harness.method", "harness.methd"),
+        "bad.py:4: @harness.methd: there is no such mark (did you mean 'method'?)",
+    ),
+    "a coroutine": (
+        method("a").replace("def a", "async def a"),
+        "bad.py:4: @harness.method is for a plain function at the top level of its file",
+    ),
+    "a method under a condition": (
+        "from harness import method as m\n\nif m:\n @m(task='guess', cite='c')\n def a(problem, run): ...\n",
+        "bad.py:4: @harness.method is for a plain function at the top level of its file",
+    ),
+    "parameters without a name": (
+        f"{HEAD}@harness.method(task='guess', cite='c')\ndef a(problem, run, **rest): ...\n",
+        "bad.py:5: a: name every parameter instead of 'rest'",
+    ),
+    "values without a name": (
+        f"{HEAD}@harness.method(task='guess', cite='c')\ndef a(problem, run, *rest): ...\n",
+        "bad.py:5: a: name every parameter instead of 'rest'",
+    ),
+    "a mark with more": (
+        method("a", mark='"a", task="guess", cite="c"'),
+        "bad.py:5: @harness.method takes exactly task=... and cite=...",
+    ),
     "no arguments": (
         f"{HEAD}@harness.method\ndef a(problem, run): ...\n",
         "bad.py:5: write @harness.method(task=..., cite=...)",
@@ -67,6 +95,14 @@ BAD_METHODS = {
     "a parameter of the task": (
         method("a", "scale: float = 1.0"),
         "bad.py:5: a: the parameter 'scale' is the task's already; rename it",
+    ),
+    "a parameter that every cell has": (
+        method("a", "method: str = 'x'"),
+        "bad.py:5: a: every cell has a method already; rename the parameter",
+    ),
+    "a seed of its own": (
+        method("a", "seed: int = 1"),
+        "bad.py:5: a: every cell has a seed already; rename the parameter",
     ),
     "a name twice in a file": (
         method("a") + method("a"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -57,8 +58,10 @@ def store(tmp_path: Path) -> Store:
     beside = tmp_path / "beside"
     beside.mkdir()
     Image.new("L", (1200, 600), 200).save(beside / "many_people.png")
+    shutil.copytree(beside, store.artifact("f" * 32) / "files")  # what a fit wrote is beside its cells, too
     store.write(record("a" * 32), beside)
     store.write(record("b" * 32, seed=1))
+    beside.mkdir()
     beside.joinpath(LOG).write_text("earlier\n" * 50 + HOSTILE)
     store.write(record("c" * 32, seed=2, status="failed", reason=HOSTILE, method="mifr"), beside)
     return store
@@ -155,7 +158,7 @@ def test_without_results_the_frozen_values_are_told_with_the_verdicts_that_claim
 def test_a_page_tells_pictures_failures_and_where_cells_come_from(store):
     html = page(rows_of(store), store)
     text = text_of(html)
-    assert "many people of adult, lmifr, seed 0" in html and "data:image/webp;base64," in html
+    assert html.count("data:image/webp;base64,") == 1 and "many people of adult, lmifr, seed 0" in html
     assert 'width="640" height="320"' in html
     assert "failed fairness mifr, 1 cell: " + HOSTILE in text
     assert text.count("earlier") == 11  # with the last line twelve

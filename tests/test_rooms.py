@@ -12,7 +12,7 @@ from project import ROOT
 
 from harness import declared, key, registry
 
-HEAVY = {"torch", "numpy", "pandas", "sklearn", "scipy", "matplotlib"}
+HEAVY = {"torch", "numpy", "pandas", "sklearn", "scipy", "matplotlib", "numba", "PIL", "jinja2"}
 ONLY_SCORED = {
     "distortion",
     "measures",
@@ -25,6 +25,19 @@ ONLY_SCORED = {
     "ceiling",
     "gaps",
 }
+ORDER = (
+    {"declared", "registry", "key"},
+    {"suite", "store"},
+    {"plan"},
+    {"execution"},
+    {"rows"},
+    {"views"},
+    {"compare", "bench"},
+    {"session"},
+    {"cli"},
+)
+"""Of the engine's modules and folders each knows those above it."""
+
 API = {"harness", "harness.authoring", "harness.context", "harness.errors"}
 """What any file of a study may use of the engine: how authors mark, what they get, how users are told."""
 
@@ -133,19 +146,31 @@ def cycles(root: Path) -> list[str]:
     return told
 
 
+def backwards(root: Path) -> list[str]:
+    """Every import of a part of the engine by one that stands above it in `ORDER`."""
+    places = {word: place for place, words in enumerate(ORDER) for word in words}
+    found = []
+    for path in sorted((root / "harness").rglob("*.py")):
+        own = places.get(path.relative_to(root / "harness").parts[0].removesuffix(".py"), len(ORDER))
+        for name in imports(path, types=True):
+            if name.startswith("harness.") and places.get(name.split(".")[1], 0) > own:
+                found.append(f"{path.relative_to(root)}: {name}")
+    return found
+
+
 def heavy(root: Path) -> list[str]:
     """Slow libraries that the engine imports before anybody needs them."""
-    rooms = [root / "harness", *(root / "harness" / name for name in ("execution", "views", "data"))]
+    others = {root / "harness" / name for name in ("kit", "studies", "datasets", "bundled")}
     return [
         f"{path.name}: {name}"
-        for folder in rooms
-        for path in sorted(folder.glob("*.py"))
+        for path in sorted((root / "harness").rglob("*.py"))
+        if others.isdisjoint(path.parents)
         for name in imports(path, top=True)
         if name.partition(".")[0] in HEAVY
     ]
 
 
-@pytest.mark.parametrize("rule", [trespasses, strangers, cycles, heavy])
+@pytest.mark.parametrize("rule", [trespasses, strangers, cycles, backwards, heavy])
 def test_the_rooms_are_kept(rule) -> None:
     assert rule(ROOT) == []
 
@@ -165,7 +190,12 @@ def test_the_rooms_are_kept(rule) -> None:
         (cycles, "harness/errors.py", "def f():\n    from harness import plan"),
         (cycles, "harness/studies/coding/noisy_codes.py", "from harness.studies.coding import task"),
         (cycles, "harness/errors.py", "if TYPE_CHECKING:\n    from harness.plan import Planned"),
+        (backwards, "harness/plan.py", "from harness import session"),
+        (backwards, "harness/views/render.py", "def f():\n    from harness.compare import judge"),
+        (backwards, "harness/execution/places.py", "from harness.rows import stored"),
         (heavy, "harness/plan.py", "import numpy"),
+        (heavy, "harness/cli/views.py", "import jinja2"),
+        (heavy, "harness/annotate/votes.py", "from PIL import Image"),
     ],
 )
 def test_what_breaks_a_rule_is_found(tmp_path: Path, rule, file: str, line: str) -> None:

@@ -53,11 +53,30 @@ def test_a_table_shows_the_cells_of_the_suite_that_was_run_last(tabled: Project)
     assert "Shows 1 cell of a.yaml (cells " in first
 
 
+def test_a_run_of_some_cells_keeps_the_others_in_tables_and_report(tabled: Project) -> None:
+    tabled.write("a.yaml", "tables: [guesses]\ncells: [{task: guess, methods: [mean, other]}]\n")
+    tabled.run("a.yaml")
+    first, page = shown(tabled), (tabled.root / "results/report.html").read_bytes()
+    assert "1 cells: 1 ok; 0 ran now" in tabled.run("a.yaml", "--only", "method=mean").stdout
+    assert shown(tabled) == first
+    assert (tabled.root / "results/report.html").read_bytes() == page
+
+
+def test_a_run_of_some_cells_forgets_those_that_the_suite_has_no_more(tabled: Project) -> None:
+    tabled.write("a.yaml", "cells: [{task: guess, methods: [mean: {shift: [0.5, 1.5]}, other]}]\n")
+    tabled.run("a.yaml")
+    tabled.edit("a.yaml", "[0.5, 1.5]", "0.5")
+    tabled.run("a.yaml", "--only", "method=other")
+    rows = json.loads(tabled.harness("rows", "--format", "json").stdout)
+    shifts = {row["method"]: json.loads(row["settings"]).get("shift") for row in rows}
+    assert len(rows) == 4 and shifts == {"mean": 0.5, "other": None}
+
+
 # Code beside a method file.
 
 
 def test_an_imported_neighbour_is_part_of_the_key(project: Project) -> None:
-    project.write("mine/_deep.py", "FACTOR = 2\n")
+    project.write("mine/_deep.py", "from harness.kit import toy\n\nFACTOR = 2 * bool(toy.CONSTANT)\n")
     project.write("mine/kit/__init__.py", "")
     project.write("mine/kit/part.py", "from _deep import FACTOR\n")
     project.method(
@@ -69,6 +88,12 @@ def test_an_imported_neighbour_is_part_of_the_key(project: Project) -> None:
     project.edit("mine/_deep.py", "2", "3")
     (cell,) = project.plan("suite.yaml", "--methods", "mine")
     assert (cell["status"], cell["reason"]) == ("miss", "code: _deep.py")
+
+
+def test_a_method_does_not_stand_in_for_the_package_that_it_wraps(project: Project) -> None:
+    project.method("wraps", "import wraps\nreturn {'guess': problem.noise.mean()}", folder="mine")
+    project.write("suite.yaml", "cells: [{task: guess, methods: [wraps]}]\n")
+    assert "No module named 'wraps'" in project.run("suite.yaml", "--methods", "mine").stdout
 
 
 def test_code_that_no_import_statement_names_is_an_error(project: Project) -> None:
@@ -473,6 +498,19 @@ def test_a_builder_that_fails_is_tried_once_a_run(project: Project) -> None:
     assert done.stdout.count(reason) == 6  # a line each, and the summary
     (project.root / "broken").unlink()
     assert "3 cells: 3 ok" in project.run().stdout
+
+
+def test_a_score_whose_assets_all_fail_ends_once(project: Project) -> None:
+    project.write("harness/studies/guess/assets.py", SLOW_ASSET)
+    score = "harness/studies/guess/score.py"
+    project.edit(score, "from harness.kit", "from harness.studies.guess.assets import slow\nfrom harness.kit")
+    asks = "run.assets([(slow, {'size': size}) for size in (3, 4)])"
+    project.edit(score, "    distance =", f"    {asks}\n    distance =")
+    project.write("suite.yaml", "cells: [{task: guess, methods: [mean]}]\n")
+    project.write("broken", "")
+    done = project.run("suite.yaml", "--jobs", "2")
+    assert [line for line in done.stdout.splitlines() if line.startswith("[2/")] == []
+    assert project.counted() == ["built", "built"]
 
 
 def test_data_that_no_parameter_names_cannot_be_read(project: Project) -> None:

@@ -20,6 +20,10 @@ FAULTS = {
         "cells: [{task: guess, methods: [mean]}]\nseed: [0]\n",
         ["2: seed: unknown key (did you mean 'seeds'?)"],
     ),
+    "duplicate seed": (
+        "seeds:\n- 0\n- 1\n- 0\ncells: [{task: guess, methods: [mean]}]\n",
+        ["4: seeds: 0 is given twice"],
+    ),
     "unknown limit": (
         "limits: {second: 5}\ncells: [{task: guess, methods: [mean]}]\n",
         ["1: second: unknown key (did you mean 'seconds'?)"],
@@ -220,7 +224,7 @@ def test_lists_are_axes_and_tied_axes_go_together(untouched: Project) -> None:
 
 def test_blocks_override_the_seeds_of_the_file_and_cells_are_counted_once(untouched: Project) -> None:
     text = """
-    seeds: [0, 1, 1]
+    seeds: [0, 1]
     cells:
       - {task: guess, methods: [other, other: {k: 1}]}
       - {task: guess, methods: [other], limits: {seconds: 5}}
@@ -237,7 +241,11 @@ def test_blocks_override_the_seeds_of_the_file_and_cells_are_counted_once(untouc
     ("arguments", "message"),
     [
         (["--only", "methd=mean"], "harness: --only methd=mean: write task=, method=, dataset= or seed="),
-        (["--only", "method=nobody"], "harness: suite.yaml: no cell is left by --only method=nobody"),
+        (
+            ["--only", "method=mean,othr"],
+            "harness: --only method=othr: no cell of suite.yaml has it (did you mean 'other'?)\n",
+        ),
+        (["--only", "seed=2"], "harness: --only seed=2: no cell of suite.yaml has it (known: 0, 1)\n"),
         (["--methods", "nowhere"], "harness: --methods nowhere: no such folder"),
     ],
 )
@@ -250,6 +258,13 @@ def test_wrong_options_are_told_and_nothing_runs(
     assert not (untouched.root / "results").exists()
 
 
+def test_filters_that_leave_nothing_are_told(untouched: Project) -> None:
+    blocks = "{task: guess, methods: [mean], seeds: [0]}, {task: guess, methods: [other], seeds: [1]}"
+    untouched.write("two.yaml", f"cells: [{blocks}]\n")
+    done = untouched.run("two.yaml", "method=mean", "seed=1")
+    assert done.stderr == "harness: two.yaml: no cell is left by --only method=mean seed=1\n"
+
+
 def test_filters_keep_what_they_name(untouched: Project, tmp_path: Path) -> None:
-    kept = untouched.plan("suite.yaml", "method=mean,other", "--only", "seed=1", "--results", str(tmp_path))
+    kept = untouched.plan("suite.yaml", "method=mean, other", "--only", "seed=1", "--results", str(tmp_path))
     assert [(cell["method"], cell["seed"]) for cell in kept] == [("mean", 1), ("mean", 1), ("other", 1)]

@@ -50,13 +50,8 @@ def list_(folders: tuple[Path, ...], as_json: bool) -> None:
 @selecting
 @FORCE
 @OFFLINE
-@click.option("--jobs", type=click.IntRange(min=1), hidden=True)
-@click.option("--device", hidden=True)
-@click.option("--executor", hidden=True)
-@click.option("--address", hidden=True)
-@click.option("--slurm", multiple=True, hidden=True)
 @JSON
-def plan(chosen: Selection, force: bool, offline: bool, as_json: bool, **like_run: object) -> None:
+def plan(chosen: Selection, force: bool, offline: bool, as_json: bool) -> None:
     """Say for every cell of SUITE whether it is there, and if not, why it must run."""
     from harness import environment
     from harness import plan as planning
@@ -66,7 +61,7 @@ def plan(chosen: Selection, force: bool, offline: bool, as_json: bool, **like_ru
         print_json([planned.summary() for planned in cells])
         return
     _print_plan(cells, store)
-    for line in planning.drift(cells, store.root, environment.describe()):
+    for line in planning.drift(cells, store, environment.describe()):
         click.echo(f"drift: {line}")
 
 

@@ -20,10 +20,7 @@ from harness.cli.options import FORMS, JSON, METHODS, RESULTS, Selection, lay_ou
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write; parquet needs it."
 )
-@JSON
-def rows(
-    suite: str | None, folders: tuple[Path, ...], results: Path, form: str, output: Path | None, as_json: bool
-) -> None:
+def rows(suite: str | None, folders: tuple[Path, ...], results: Path, form: str, output: Path | None) -> None:
     """The long table: a row for each metric of each cell (of SUITE, or of all), published ones beside."""
     from harness import rows as making
 
@@ -32,7 +29,7 @@ def rows(
         made = making.of_plan(cells, found, loaded.name)
     else:
         made = making.stored(results)
-    making.export(made, "json" if as_json else form, output)
+    making.export(made, form, output)
 
 
 @click.command()
@@ -42,12 +39,10 @@ def rows(
     "--format", "form", type=click.Choice([*FORMS, "latex", "macros"]), default="text", show_default=True
 )
 @click.option("--all", "whole", is_flag=True, help="Show every column; CSV and JSON always do.")
-@JSON
-def table(names: tuple[str, ...], results: Path, form: str, whole: bool, as_json: bool) -> None:
+def table(names: tuple[str, ...], results: Path, form: str, whole: bool) -> None:
     """Print tables by name (see suites/tables), or the list of them."""
     from harness import session
 
-    form = "json" if as_json else form
     if not names:
         known = session.table_names()
         return print_json(known) if form == "json" else click.echo("\n".join(known))
@@ -65,18 +60,19 @@ def table(names: tuple[str, ...], results: Path, form: str, whole: bool, as_json
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("results/figures"),
-    show_default=True,
-    help="Folder to write to.",
+    help="Folder to write to.  [default: figures in the results folder]",
 )
-def figure(names: tuple[str, ...], results: Path, form: str, output: Path) -> None:
+def figure(names: tuple[str, ...], results: Path, form: str, output: Path | None) -> None:
     """Draw figures by name (see suites/figures) and print their notes, or print the list of them."""
     from harness import registry, session
     from harness.views import figure_file
 
     if not names:
         return click.echo("\n".join(figure_file.names()))
+    for name in names:
+        figure_file.find(name)
     found, made = registry.scan(), session.rows_or_frozen(results, ())
+    output = output or results / "figures"
     for name in names:
         drawn, notes = session.draw_figure(name, made, results, found, form)
         output.mkdir(parents=True, exist_ok=True)

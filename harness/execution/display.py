@@ -59,11 +59,10 @@ class Plain:
 class Live:
     """Cells done, running, failed, time left; each running cell's step and loss."""
 
-    def __init__(self, total: int, jobs: int) -> None:
+    def __init__(self, total: int) -> None:
         from rich.live import Live as RichLive
 
         self.total = total
-        self.jobs = jobs
         self.began = time.monotonic()
         self.statuses: Counter[str] = Counter()
         self.running: dict[str, tuple[str, Path, float]] = {}
@@ -124,6 +123,6 @@ def _progress(scratch: Path) -> tuple[str, str]:
     return "", ""
 
 
-def choose(total: int, jobs: int, *, inline: bool = False) -> Plain | Live:
+def choose(total: int, *, inline: bool = False) -> Plain | Live:
     """The live view where somebody watches, plain lines elsewhere and for a debugger."""
-    return Live(total, jobs) if sys.stdout.isatty() and not inline else Plain(total)
+    return Live(total) if sys.stdout.isatty() and not inline else Plain(total)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness import key, registry
+from harness import declared, key, registry
 from harness.errors import UserError
 from harness.execution.job import Call, Job
 
@@ -41,9 +41,10 @@ def importable(job: Job) -> None:
     file, root = Path(job.work.file), Path(job.sources[-1].root)
     (folder / f"harness_method_{file.stem}.py").symlink_to(file)
     if root not in (registry.HOME / "methods", registry.HOME / "baselines"):
+        methods = {path for path in registry.sources(root) if declared.methods(path, "", root)}
         for path in root.glob("[!.]*"):
             package = path.is_dir() and (path / "__init__.py").is_file()
-            if package or (path.suffix == ".py" and b"harness" not in path.read_bytes()):
+            if package or (path.suffix == ".py" and path not in methods):
                 (folder / path.name).symlink_to(path)
     sys.path.append(str(folder))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(folder)]))

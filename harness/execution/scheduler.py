@@ -341,6 +341,8 @@ class Scheduler:
         self.failed[node.key] = outcome
         because = self._because(node.key, node.request)
         for other in node.waiting:
+            if other.done:  # something else that it waits for has failed before
+                continue
             other.needs.clear()
             claim = self.store.claim(other.key)
             if claim is None:  # another run is at it; ours will see what comes of that

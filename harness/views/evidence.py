@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-import json
 import subprocess
 import time
 from collections import Counter
@@ -39,12 +38,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture for the page: its data as an address, and its size before it was made smaller."""
+    """A picture for the page: its data as an address, and its size."""
 
     address: str
     width: int
     height: int
-    was: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -102,8 +100,8 @@ def pictures(tasks: Iterable[list[Group]], records: dict[str, Record], store: St
 
 
 def _files(record: Record, store: Store) -> list[Path]:
-    beside = store.cell_folder(record.key).glob("*.png")
-    return sorted(beside) + [path for path in store.files(record.fit) if path.suffix == ".png"]
+    """The pictures of a cell, beside which those of its fit lie."""
+    return sorted(store.cell_folder(record.key).glob("*.png"))
 
 
 def within(studies: Sequence[Sequence[Picture]], most: int) -> dict[Path, Shown]:
@@ -123,13 +121,12 @@ def _small(path: Path) -> Shown:
     from PIL import Image
 
     with Image.open(path) as opened:
-        was = opened.size
         picture = opened.convert("RGB")
     picture.thumbnail((WIDTH, 2 * WIDTH))
     content = io.BytesIO()
     picture.save(content, "WEBP", quality=80, method=2)
     text = base64.b64encode(content.getvalue()).decode()
-    return Shown(f"data:image/webp;base64,{text}", *picture.size, was)
+    return Shown(f"data:image/webp;base64,{text}", *picture.size)
 
 
 def provenance(rows: Sequence[Row], records: dict[str, Record], store: Store) -> dict[str, Any]:
@@ -155,11 +152,8 @@ def provenance(rows: Sequence[Row], records: dict[str, Record], store: Store) ->
 
 def _software(made: Iterable[Record], store: Store) -> list[tuple[dict[str, str], int]]:
     """The descriptions of software and machine that records name, with how many do."""
-    found = []
-    for name, count in Counter(record.environment for record in made).most_common():
-        with contextlib.suppress(OSError, ValueError):
-            found.append((json.loads(store.root.joinpath("envs", f"{name}.json").read_bytes()), count))
-    return found
+    counts = Counter(record.environment for record in made).most_common()
+    return [(told, count) for name, count in counts if (told := store.software(name))]
 
 
 def _frozen(suites: set[str]) -> list[tuple[dict[str, str], int]]:

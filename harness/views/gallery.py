@@ -45,7 +45,8 @@ def make(spec: GallerySpec, rows: Iterable[Row], store: Store) -> Gallery:
     without = []
     for group in groups:
         keys = sorted(group.cells & seeds.keys(), key=lambda key: seeds[key])
-        found = next(((key, path) for key in keys for path in _files(store, key, spec.picture)), None)
+        paths = {key: store.cell_folder(key) / spec.picture for key in keys}
+        found = next(((key, path) for key, path in paths.items() if path.is_file()), None)
         if found:
             caption = f"{labels[group.key]}, seed {seeds[found[0]]}"
             made.setdefault(grouping.place(group, spec.panels), []).append(Picture(caption, *found))
@@ -53,13 +54,6 @@ def make(spec: GallerySpec, rows: Iterable[Row], store: Store) -> Gallery:
             title = grouping.place(group, spec.panels)
             without.append(labels[group.key] + (f" [{title}]" if title else ""))
     return Gallery(spec.title, made, list(_notes(spec, groups, without)))
-
-
-def _files(store: Store, key: str, name: str) -> Iterable[Path]:
-    """The file of that name which the score of a cell wrote, or else its fit."""
-    record = store.read(key)
-    folders = [store.cell_folder(key), *([store.artifact(record.fit) / "files"] if record else [])]
-    return [folder / name for folder in folders if (folder / name).is_file()]
 
 
 def _notes(spec: GallerySpec, groups: Sequence[grouping.Group], without: Sequence[str]) -> Iterable[str]:

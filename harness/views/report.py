@@ -267,8 +267,7 @@ def _render(parts: dict[str, Any]) -> str:
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
     dumped = htmlsafe_json_dumps(parts["rows"], separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return environment.get_template("page.html").render(
-        parts
-        | {"script": script, "digest": digest, "style": style, "dumped": dumped, "enough": stats.MIN_SEEDS}
+        parts | {"script": script, "digest": digest, "style": style, "dumped": dumped}
     )
 
 
