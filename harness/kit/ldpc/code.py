@@ -28,6 +28,9 @@ from harness.kit.ldpc.channels import CERTAIN
 Algorithm = Literal["min_sum", "sum_product"]
 Engine = Literal["numba", "torch"]
 
+# Swaps of edges that are tried against short cycles.
+SWAPS = 400
+
 
 @dataclass(frozen=True, eq=False)
 class Code:
@@ -145,12 +148,10 @@ def regular_code(n: int, d_v: int, d_c: int, seed: int) -> Code:
     return code_from(without_short_cycles(bits, checks, rng))
 
 
-def without_short_cycles(
-    bits: np.ndarray, checks: np.ndarray, rng: np.random.Generator, proposals: int = 400
-) -> np.ndarray:
+def without_short_cycles(bits: np.ndarray, checks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The (m, n) matrix of the edges (bits, checks) after random swaps, none of which adds a fault."""
     faults, edges = short_cycles(bits, checks)
-    for _ in range(proposals):
+    for _ in range(SWAPS):
         if not faults:
             break
         swap = [rng.choice(edges), rng.integers(len(bits))]
