@@ -77,11 +77,6 @@ class Code:
         """The message bits (..., k) of words (..., n)."""
         return words[..., self.information.to(words.device)]
 
-    def satisfied(self, words: Tensor) -> Tensor:
-        """Which of the words (B, n) meet every check: (B,) bool."""
-        sums = words.float() @ self.parity_check.to(words.device).float().T
-        return (sums.remainder(2) == 0).all(1)
-
 
 def code_from(parity_check: Tensor | np.ndarray) -> Code:
     """The code of any parity-check matrix (m, n) of 0 and 1, regular or not.
