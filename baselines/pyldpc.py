@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 import harness
-from harness.kit.ldpc.peers import PYLDPC_LLR
 from harness.studies.coding.decoding import Problem
+
+# Its tanh is exactly ±1 beyond, and it then takes a message of ±1 for one that should be without bound.
+LARGEST_LLR = 20.0
 
 
 @harness.method(task="decoding", cite="pyldpc 0.7.9, 2020; Gallager. Low-density parity-check codes. 1963")
@@ -32,7 +34,7 @@ def pyldpc(
     checks = problem.code.parity_check.numpy().astype(int)
 
     def decoder(received: Tensor) -> Tensor:
-        halves = (problem.channel.llr(received).clamp(-PYLDPC_LLR, PYLDPC_LLR) / 2).double().numpy()
+        halves = (problem.channel.llr(received).clamp(-LARGEST_LLR, LARGEST_LLR) / 2).double().numpy()
         if batched:
             found = decode(checks, halves.T, 0.0, iterations).reshape(problem.code.n, -1).T
         else:

@@ -30,7 +30,7 @@ class _Number:
     method: str
     metric: str
     value: float
-    source: Literal["slides", "code", "third_party", "memory"]
+    source: Literal["slides", "code", "third_party"]
     place: str
     dataset: str = ""
     error: float | None = None
@@ -46,16 +46,14 @@ class _Paper:
     entries: list[Entry]
 
 
-def rows(directory: Path, include_memory: bool = False) -> list[Row]:
+def rows(directory: Path) -> list[Row]:
     """The numbers of every `*.yaml` file in `directory`, as rows with origin "published".
 
     `suite` is the published table; `source` and `place` say where the number was read. `error` is what the
-    paper prints after ±, whatever that is; `seed` is −1 and `n` 0, since papers seldom say. Numbers recalled
-    without a source are left out unless `include_memory`. Raises `InvalidFile` with all faults of the first
-    file that has any.
+    paper prints after ±, whatever that is; `seed` is −1 and `n` 0, since papers seldom say. Raises
+    `InvalidFile` with all faults of the first file that has any.
     """
-    made = [row for path in sorted(directory.glob("[!.]*.yaml")) for row in _read(path)]
-    return [row for row in made if include_memory or row.source != "memory"]
+    return [row for path in sorted(directory.glob("[!.]*.yaml")) for row in _read(path)]
 
 
 def _read(path: Path) -> list[Row]:

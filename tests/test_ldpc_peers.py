@@ -1,23 +1,21 @@
-"""Our decoders and other people's on the same words. A peer that is not installed skips its tests."""
+"""Our decoders and other people's, as the baselines call them, on the same words."""
 
-import numpy as np
 import pytest
 import torch
+from ldpc_cases import PEERS, Gaussian, decoder_of
 
-from harness.kit.ldpc import channels
-from harness.kit.ldpc import peers as ldpc_peers
-from harness.kit.ldpc.code import Code, code_from, decode, regular_code
-from harness.kit.ldpc.peers import PeerMissing, ldpc_decoder, pyldpc_decoder, sionna_decoder
+import harness
+from harness.kit.ldpc.code import Code, decode, regular_code
+from harness.studies.coding.noisy_codes import BinaryChannel
 
-PEERS = {"pyldpc": pyldpc_decoder, "ldpc": ldpc_decoder, "sionna": sionna_decoder}
 every_peer = pytest.mark.parametrize("name", PEERS)
 
 
-def build(name, code, iterations=50):
+def build(name, code, channel, **parameters):
     try:
-        return PEERS[name](code, iterations)
-    except PeerMissing as missing:
-        pytest.skip(str(missing))
+        return decoder_of(name, code, channel, **parameters)
+    except harness.Skip as skip:
+        pytest.skip(str(skip))
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +23,26 @@ def code() -> Code:
     return regular_code(204, 3, 6, seed=0)
 
 
-def sent_and_llr(code, channel, level, count, seed=0):
-    draws = torch.Generator().manual_seed(seed)
+def sent_and_received(code, channel, count):
+    draws = torch.Generator().manual_seed(0)
     words = code.encode(torch.randint(2, (count, code.k), generator=draws))
-    if channel == "bsc":
-        return words, channels.bsc_llr(channels.bsc(words, level, draws), level)
-    if channel == "bec":
-        return words, channels.bec_llr(channels.bec(words, level, draws))
-    return words, channels.awgn_llr(channels.awgn(words, level, draws), level)
+    return words, channel.send(words, draws)
 
 
-@every_peer
-@pytest.mark.parametrize("channel, level", [("bsc", 0.02), ("bec", 0.25), ("awgn", 0.55)])
-def test_word_by_word_agreement_away_from_the_threshold(code, name, channel, level):
-    words, llr = sent_and_llr(code, channel, level, 60)
+@pytest.mark.parametrize(
+    "name, channel",
+    [
+        (name, channel)
+        for name in PEERS
+        for channel in (BinaryChannel("bsc", 0.02), BinaryChannel("bec", 0.25), Gaussian(0.55))
+        if name != "ldpc" or channel.kind == "bsc"
+    ],
+)
+def test_word_by_word_agreement_away_from_the_threshold(code, name, channel):
+    words, received = sent_and_received(code, channel, 60)
+    llr = channel.llr(received)
     assert not torch.equal((llr < 0).to(torch.uint8), words)
-    theirs = build(name, code)(llr)
+    theirs = build(name, code, channel)(received)
     for engine in ("numba", "torch"):
         for algorithm in ("min_sum", "sum_product"):
             assert torch.equal(decode(code, llr, 50, algorithm, engine).bits, theirs)
@@ -48,41 +50,21 @@ def test_word_by_word_agreement_away_from_the_threshold(code, name, channel, lev
 
 @every_peer
 def test_near_the_threshold_no_peer_is_much_better(code, name):
-    words, llr = sent_and_llr(code, "bsc", 0.06, 150)
-    theirs = (build(name, code)(llr) != words).any(1)
-    ours = (decode(code, llr).bits != words).any(1)
+    channel = BinaryChannel("bsc", 0.06)
+    words, received = sent_and_received(code, channel, 150)
+    theirs = (build(name, code, channel)(received) != words).any(1)
+    ours = (decode(code, channel.llr(received)).bits != words).any(1)
     # Most failures are of the word, not of the decoder: on equal words the counts differ by a few.
     assert 5 <= theirs.sum() <= 60 and ours.sum() <= theirs.sum() + 6
 
 
 @pytest.mark.filterwarnings("ignore:Decoding stopped before convergence")
-def test_pyldpc_decodes_wrongly_in_batches():
+def test_pyldpc_decodes_wrongly_in_batches(code):
     """Why pyldpc is given one word at a time: words that it decodes alone fail in company."""
-    code = regular_code(204, 3, 6, seed=0)
-    words, llr = sent_and_llr(code, "bsc", 0.03, 100)
-    alone = (build("pyldpc", code)(llr) != words).any(1)
-    import pyldpc
-
-    y = llr.T.double().numpy() / 2
-    batch = pyldpc.decode(code.parity_check.numpy().astype(int), y, snr=0, maxiter=50).T
-    together = (torch.from_numpy(batch) != words).any(1)
-    assert alone.sum() <= 2 and together.sum() >= 15
-
-
-def test_pyldpc_refuses_an_irregular_code():
-    code = code_from(np.array([[1, 1, 0, 0], [0, 1, 1, 1]]))
-    try:
-        with pytest.raises(ValueError, match="regular codes only; here bits have 1 to 2"):
-            pyldpc_decoder(code)
-    except PeerMissing as missing:
-        pytest.skip(str(missing))
-
-
-@every_peer
-def test_a_missing_peer_says_how_to_install_it(code, name, monkeypatch):
-    def absent(module):
-        raise ImportError(f"No module named {module!r}")
-
-    monkeypatch.setattr(ldpc_peers.importlib, "import_module", absent)
-    with pytest.raises(PeerMissing, match=rf"No module named '{name}.*pip install .*{name}"):
-        PEERS[name](code)
+    channel = BinaryChannel("bsc", 0.03)
+    words, received = sent_and_received(code, channel, 100)
+    alone, together = (
+        (build("pyldpc", code, channel, batched=batched)(received) != words).any(1).sum()
+        for batched in (False, True)
+    )
+    assert alone <= 2 and together >= 15

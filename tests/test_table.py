@@ -541,18 +541,13 @@ metrics:
 entries:
   - {table: t1, task: x, dataset: d, method: m, metric: acc, value: 88.80, error: 0.03,
      source: slides, place: Table 1}
-  - {table: t1, task: x, method: m, metric: acc, value: 7, source: memory, place: nowhere}
+  - {table: t1, task: x, method: m, metric: acc, value: 7, source: code, place: line 7}
 """
 
 
-def read_paper(tmp_path, text, **given):
+def read_paper(tmp_path, text):
     (tmp_path / "paper.yaml").write_text(text)
-    return published.rows(tmp_path, **given)
-
-
-def test_numbers_from_memory_are_left_out_unless_asked_for(tmp_path):
-    assert [row.source for row in read_paper(tmp_path, PAPER)] == ["slides"]
-    assert [row.source for row in read_paper(tmp_path, PAPER, include_memory=True)] == ["slides", "memory"]
+    return published.rows(tmp_path)
 
 
 def test_a_published_row(tmp_path):
@@ -568,7 +563,7 @@ def test_a_published_row(tmp_path):
         (("metric: acc", "metric: ac"), 6, "'ac' is not among this file's metrics (did you mean 'acc'?)"),
         (("88.80", ".nan"), 6, "must be finite"),
         (("error: 0.03", "error: -1"), 6, "must not be negative"),
-        (("source: slides", "source: paper"), 7, "expected one of slides, code, third_party, memory"),
+        (("source: slides", "source: paper"), 7, "expected one of slides, code, third_party"),
         (("dataset: d, ", ""), 8, "given before (on line 6)"),
         (("place: Table 1", "plac: Table 1"), 7, "unknown key (did you mean 'place'?)"),
         (("citation: A. Author 2020\n", ""), 1, "the key 'citation' is missing"),
@@ -612,7 +607,6 @@ def test_the_published_numbers_of_bsvi():
     rows = published.rows(ROOT / "results" / "published")
     first = {row.method: row.value for row in rows if row.suite == "bsvi-t1"}
     assert first == {"vae": -89.83, "iwae": -89.02, "svi": -89.65, "bsvi": -88.80}
-    assert all(row.source != "memory" for row in rows)
 
 
 def test_people_get_ten_columns_and_none_that_says_the_same_in_all_rows():

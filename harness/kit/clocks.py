@@ -21,7 +21,7 @@ def seconds(work: Callable[[], Any], device: str, repeats: int = 1) -> float:
     return (clock() - start) / repeats
 
 
-def median_seconds(work: Callable[[], Any], device: str, rounds: int = 7, warm_up: int = 2) -> float:
-    """The median over `rounds` calls, after `warm_up` that do not count; never zero."""
-    times = [seconds(work, device) for _ in range(warm_up + rounds)]
-    return max(statistics.median(times[warm_up:]), 1e-9)
+def median_seconds(work: Callable[[], Any], device: str, rounds: int = 7) -> float:
+    """The median over `rounds` calls, after two that do not count; never zero."""
+    times = [seconds(work, device) for _ in range(2 + rounds)]
+    return max(statistics.median(times[2:]), 1e-9)

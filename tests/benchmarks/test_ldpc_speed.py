@@ -2,20 +2,22 @@
 
     python -m pytest tests/benchmarks/test_ldpc_speed.py -m "" -s
 
-prints words per second, frame error rates and ratios: the median over interleaved rounds, and their range.
+prints words per second of processor time, frame error rates and ratios: the median over interleaved rounds,
+and their range. Everybody makes its own log-likelihood ratios; `ldpc` decodes words of a BSC alone.
 Code: regular (3,6), n = 1002, rate 1/2, at most 50 iterations.
 """
 
 import statistics
-import time
 
 import pytest
 import torch
+from ldpc_cases import PEERS, Gaussian, decoder_of
 from scipy.stats import binomtest
 
-from harness.kit.ldpc import channels
+import harness
+from harness.kit import clocks
 from harness.kit.ldpc.code import decode, regular_code
-from harness.kit.ldpc.peers import PeerMissing, ldpc_decoder, pyldpc_decoder, sionna_decoder
+from harness.studies.coding.noisy_codes import BinaryChannel
 
 ROUNDS = 5
 OURS = {
@@ -24,9 +26,8 @@ OURS = {
     "torch min-sum": ("min_sum", "torch"),
     "torch sum-product": ("sum_product", "torch"),
 }
-PEERS = {"ldpc": ldpc_decoder, "sionna": sionna_decoder, "pyldpc": pyldpc_decoder}
-# Words per timing, so that each takes a few tenths of a second.
-WORDS = {"numba min-sum": 8192, "numba sum-product": 2048, "ldpc": 256, "sionna": 64, "pyldpc": 8}
+# Words per timing, at most as many as a cell of the study decodes at once.
+WORDS = {"numba min-sum": 4096, "numba sum-product": 2048, "ldpc": 256, "sionna": 64, "pyldpc": 8}
 BARS = {
     ("numba min-sum", "ldpc"): 8,
     ("numba min-sum", "pyldpc"): 500,
@@ -34,48 +35,45 @@ BARS = {
     ("torch min-sum", "ldpc"): 1.2,
     ("torch min-sum", "sionna"): 10,
 }
-CHANNELS = {
-    "awgn 2 dB": (channels.awgn, channels.awgn_llr, 10**-0.1),
-    "bsc 0.05": (channels.bsc, channels.bsc_llr, 0.05),
-}
+GAUSSIAN = Gaussian(10**-0.1)  # 2 dB
+BSC = BinaryChannel("bsc", 0.05)
+CODE = regular_code(1002, 3, 6, seed=0)
 
 
-def decoders(code):
-    """name -> function from LLRs to bits; peers only where installed."""
+def decoders(channel):
+    """name -> function from what is received to bits; peers that are installed and decode such words."""
     found = {
-        name: lambda llr, choice=choice: decode(code, llr, 50, *choice).bits for name, choice in OURS.items()
+        name: lambda received, choice=choice: decode(CODE, channel.llr(received), 50, *choice).bits
+        for name, choice in OURS.items()
     }
-    for name, build in PEERS.items():
+    for name in PEERS:
         try:
-            found[name] = build(code)
-        except PeerMissing as missing:
-            print(missing)
+            found[name] = decoder_of(name, CODE, channel)
+        except harness.Skip as skip:
+            print(skip)
     return found
 
 
 def sample(channel):
-    code = regular_code(1002, 3, 6, seed=0)
+    """Words and what arrives of them."""
     draws = torch.Generator().manual_seed(0)
-    words = code.encode(torch.randint(2, (8192, code.k), generator=draws))
-    transmit, to_llr, level = CHANNELS[channel]
-    return code, words, to_llr(transmit(words, level, draws), level)
+    words = CODE.encode(torch.randint(2, (8192, CODE.k), generator=draws))
+    return words, channel.send(words, draws)
 
 
-def seconds_per_word(decoder, llr):
-    start = time.perf_counter()
-    decoder(llr)
-    return (time.perf_counter() - start) / len(llr)
+def seconds_per_word(decoder, received):
+    return clocks.seconds(lambda: decoder(received), "cpu") / len(received)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("channel", [GAUSSIAN, BSC], ids=lambda channel: channel.kind)
 def test_words_per_second(channel, capsys):
-    code, _, llr = sample(channel)
-    found = decoders(code)
+    _, received = sample(channel)
+    found = decoders(channel)
     for decoder in found.values():
-        decoder(llr[:2])
+        decoder(received[:2])
     rounds = [
-        {name: seconds_per_word(run, llr[: WORDS.get(name, 1024)]) for name, run in found.items()}
+        {name: seconds_per_word(run, received[: WORDS.get(name, 1024)]) for name, run in found.items()}
         for _ in range(ROUNDS)
     ]
     with capsys.disabled():
@@ -91,12 +89,13 @@ def test_words_per_second(channel, capsys):
 
 
 @pytest.mark.slow
-def test_nobody_wins_by_decoding_badly(capsys):
-    code, words, llr = sample("awgn 2 dB")
+@pytest.mark.parametrize("channel", [GAUSSIAN, BinaryChannel("bsc", 0.06)], ids=lambda channel: channel.kind)
+def test_nobody_wins_by_decoding_badly(channel, capsys):
+    words, received = sample(channel)
     intervals = {}
-    for name, run in decoders(code).items():
+    for name, run in decoders(channel).items():
         count = {"pyldpc": 300, "ldpc": 3000, "sionna": 3000}.get(name, 8192)
-        wrong = int((run(llr[:count]) != words[:count]).any(1).sum())
+        wrong = int((run(received[:count]) != words[:count]).any(1).sum())
         interval = binomtest(wrong, count).proportion_ci(0.95, "wilson")
         intervals[name] = interval
         with capsys.disabled():
@@ -110,5 +109,5 @@ def test_nobody_wins_by_decoding_badly(capsys):
 @pytest.mark.parametrize("name", OURS)
 def test_decode(benchmark, name, batch):
     """Absolute times of our decoders by batch, for pytest-benchmark."""
-    code, _, llr = sample("bsc 0.05")
-    benchmark.pedantic(decode, (code, llr[:batch], 50, *OURS[name]), rounds=3, warmup_rounds=1)
+    _, received = sample(BSC)
+    benchmark.pedantic(decode, (CODE, BSC.llr(received[:batch]), 50, *OURS[name]), rounds=3, warmup_rounds=1)

@@ -29,14 +29,6 @@ def check_erasure(eps: float) -> None:
         raise ValueError(f"the erasure probability eps of a binary erasure channel is in [0, 1], not {eps}")
 
 
-def check_sigma(sigma: float) -> None:
-    """White Gaussian noise has a finite standard deviation sigma > 0."""
-    if not (sigma > 0 and math.isfinite(sigma)):
-        raise ValueError(
-            f"the standard deviation sigma of Gaussian noise is positive and finite, not {sigma}"
-        )
-
-
 def draws(like: Tensor, generator: torch.Generator) -> Tensor:
     """Uniform numbers in [0, 1), one per element of `like`, on its device."""
     return torch.rand(like.shape, generator=generator, device=like.device)
@@ -54,13 +46,6 @@ def bec(bits: Tensor, eps: float, generator: torch.Generator) -> Tensor:
     return bits.masked_fill(draws(bits, generator) < eps, ERASED)
 
 
-def awgn(bits: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
-    """1 − 2·bit plus Gaussian noise of standard deviation sigma > 0, as float32."""
-    check_sigma(sigma)
-    noise = torch.randn(bits.shape, generator=generator, device=bits.device)
-    return 1 - 2 * bits.float() + sigma * noise
-
-
 def bsc_llr(received: Tensor, eps: float) -> Tensor:
     """±ln((1 − eps)/eps) for received bits, as float32; 0 where eps is 0.5."""
     check_flip(eps)
@@ -71,12 +56,6 @@ def bsc_llr(received: Tensor, eps: float) -> Tensor:
 def bec_llr(received: Tensor) -> Tensor:
     """+CERTAIN for a received 0, −CERTAIN for a 1, nothing for an erasure (2), as float32."""
     return torch.where(received == ERASED, 0.0, CERTAIN * (1 - 2 * received.float()))
-
-
-def awgn_llr(received: Tensor, sigma: float) -> Tensor:
-    """2·received/sigma², as float32."""
-    check_sigma(sigma)
-    return (received.float() * (2 / sigma**2)).clamp(-CERTAIN, CERTAIN)
 
 
 def capacity_bsc(eps: float) -> float:
@@ -93,18 +72,3 @@ def capacity_bec(eps: float) -> float:
     """1 − eps, bits per channel use."""
     check_erasure(eps)
     return 1.0 - eps
-
-
-def capacity_awgn(sigma: float) -> float:
-    """Bits per use of ±1 in Gaussian noise: 1 − E log₂(1 + exp(−LLR)), LLR ~ N(2/sigma², 4/sigma²).
-
-    Integrated on a grid that spans ±12 standard deviations of the LLR: an error below 1e-9 for
-    sigma in [0.05, 20].
-    """
-    import numpy as np
-
-    check_sigma(sigma)
-    z = np.linspace(-12, 12, 20001)
-    density = np.exp(-z * z / 2)
-    loss = np.logaddexp(0, -(2 / sigma**2 + 2 / sigma * z)) / math.log(2)
-    return float(1 - (density * loss).sum() / density.sum())

@@ -28,6 +28,9 @@ from harness.kit.ldpc.channels import CERTAIN
 Algorithm = Literal["min_sum", "sum_product"]
 Engine = Literal["numba", "torch"]
 
+# Swaps of edges that are tried against short cycles.
+SWAPS = 400
+
 
 @dataclass(frozen=True, eq=False)
 class Code:
@@ -73,11 +76,6 @@ class Code:
     def message(self, words: Tensor) -> Tensor:
         """The message bits (..., k) of words (..., n)."""
         return words[..., self.information.to(words.device)]
-
-    def satisfied(self, words: Tensor) -> Tensor:
-        """Which of the words (B, n) meet every check: (B,) bool."""
-        sums = words.float() @ self.parity_check.to(words.device).float().T
-        return (sums.remainder(2) == 0).all(1)
 
 
 def code_from(parity_check: Tensor | np.ndarray) -> Code:
@@ -145,12 +143,10 @@ def regular_code(n: int, d_v: int, d_c: int, seed: int) -> Code:
     return code_from(without_short_cycles(bits, checks, rng))
 
 
-def without_short_cycles(
-    bits: np.ndarray, checks: np.ndarray, rng: np.random.Generator, proposals: int = 400
-) -> np.ndarray:
+def without_short_cycles(bits: np.ndarray, checks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The (m, n) matrix of the edges (bits, checks) after random swaps, none of which adds a fault."""
     faults, edges = short_cycles(bits, checks)
-    for _ in range(proposals):
+    for _ in range(SWAPS):
         if not faults:
             break
         swap = [rng.choice(edges), rng.integers(len(bits))]

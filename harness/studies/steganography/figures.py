@@ -40,7 +40,7 @@ def draw(
     save(rows, run.folder / "translations.png")
     save(triple(g, hidden), run.folder / "attack.png")
     write(points, run.folder / "curves.csv")
-    curves({"this method": points}, honest, run.folder / "curves.png")
+    curves(points, honest, run.folder / "curves.png")
 
 
 def translations(f: nn.Module, g: nn.Module, pairs: Pairs, generator: torch.Generator) -> dict[str, Tensor]:
@@ -101,8 +101,8 @@ def write(points: dict[str, Point], path: Path) -> None:
             lines.writerow((name, f"{float(each.errors.mean()):.6f}", read))
 
 
-def curves(methods: dict[str, dict[str, Point]], honest: float, path: Path) -> None:
-    """All methods' curves in one figure: E against noise, JPEG and ring, and the bits that G reads."""
+def curves(points: dict[str, Point], honest: float, path: Path) -> None:
+    """E against noise, JPEG and ring, and the bits that G reads."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -112,14 +112,13 @@ def curves(methods: dict[str, dict[str, Point]], honest: float, path: Path) -> N
     figure = Figure(figsize=(13, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 4)
-    for name, points in methods.items():
-        errors = {key: float(each.errors.mean()) for key, each in points.items()}
-        axes[0].plot((0, *corruption.SIGMAS), [errors[key] for key in noise], ".-", label=name)
-        axes[1].plot(corruption.QUALITIES, [errors[key] for key in jpeg], ".-")
-        axes[2].plot(range(1, 7), [errors[key] for key in ring], ".-")
-        read = [points[key].free for key in noise]
-        if None not in read:
-            axes[3].plot((0, *corruption.SIGMAS), [each.value for each in read if each], ".-")
+    errors = {key: float(each.errors.mean()) for key, each in points.items()}
+    axes[0].plot((0, *corruption.SIGMAS), [errors[key] for key in noise], ".-")
+    axes[1].plot(corruption.QUALITIES, [errors[key] for key in jpeg], ".-")
+    axes[2].plot(range(1, 7), [errors[key] for key in ring], ".-")
+    read = [points[key].free for key in noise]
+    if None not in read:
+        axes[3].plot((0, *corruption.SIGMAS), [each.value for each in read if each], ".-")
     for axis in axes[:3]:
         axis.axhline(honest, color="black", linestyle="--", linewidth=1)
     for axis in (axes[0], axes[3]):
@@ -133,5 +132,4 @@ def curves(methods: dict[str, dict[str, Point]], honest: float, path: Path) -> N
     )
     for axis, title in zip(axes, (*titles, "bits that G reads, against noise σ"), strict=True):
         axis.set_title(title, fontsize=9)
-    axes[0].legend(fontsize=7)
     figure.savefig(path, dpi=90)

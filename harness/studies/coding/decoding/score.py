@@ -11,6 +11,8 @@ from torch import Tensor
 import harness
 from harness.studies.coding.decoding.task import Problem
 
+Z = 1.96  # of Wilson's interval, at 95 %
+
 METRICS = (
     harness.Metric("images_per_second", "images/s", "higher", "speed", 0.0, "median over rounds"),
     harness.Metric("spread", "1", "lower", "speed", 0.0, "(slowest − fastest round) / median round"),
@@ -49,7 +51,7 @@ def score(
     return found
 
 
-def doubt(errors: int, trials: int, z: float = 1.96) -> float:
+def doubt(errors: int, trials: int) -> float:
     """A standard error of errors/trials that is not zero where no error was seen: from Wilson's interval."""
     rate = errors / trials
-    return math.sqrt(rate * (1 - rate) / trials + (z / (2 * trials)) ** 2) / (1 + z * z / trials)
+    return math.sqrt(rate * (1 - rate) / trials + (Z / (2 * trials)) ** 2) / (1 + Z * Z / trials)
