@@ -15,7 +15,7 @@ from harness import data, environment, ledger
 from harness import plan as planning
 from harness.errors import UserError, did_you_mean
 from harness.plan import Planned
-from harness.registry import HOME, Registry
+from harness.registry import HOME, PACKAGE, Registry
 from harness.store import Record, Store, write_file
 from harness.suite import Suite
 
@@ -90,12 +90,11 @@ def _executor(where: Where, store: Store, misses: Sequence[Planned]) -> tuple[Ex
     """What starts jobs, and the room that it has for them."""
     from harness.execution import devices
     from harness.execution.places import Places
-    from harness.execution.scheduler import code_files
 
     if where.executor == "ray":
         from harness.execution.on_ray import OnRay
 
-        cluster = OnRay(where.address, where.jobs, where.device, code_files(misses))
+        cluster = OnRay(where.address, where.jobs, where.device, _code_files(misses))
         return cluster, cluster.places
     if where.executor == "slurm":
         from harness.execution.on_slurm import OnSlurm
@@ -109,7 +108,14 @@ def _executor(where: Where, store: Store, misses: Sequence[Planned]) -> tuple[Ex
         return Inline(), Places(1, gpus)
     from harness.execution.local import Local
 
-    return Local(where.device, code_files(misses)), Places(where.jobs or environment.cores(), gpus)
+    return Local(where.device, _code_files(misses)), Places(where.jobs or environment.cores(), gpus)
+
+
+def _code_files(misses: Sequence[Planned]) -> Iterator[Path]:
+    """The source files behind these cells."""
+    labels = {name for planned in misses for name in planned.inputs.score_code | planned.inputs.fit_code}
+    yield from {planned.method.path for planned in misses}
+    yield from (PACKAGE.parent / label for label in sorted(labels) if label.startswith("harness/"))
 
 
 def _as_stored(planned: Planned, store: Store) -> Planned:

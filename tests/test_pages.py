@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import operator
 import re
 import statistics
 from pathlib import Path
 
 import pytest
-from scipy.stats import t
+
+from harness.frozen import thaw
+from harness.stats import t_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,20 +34,23 @@ def rows(study: str, header: str) -> list[list[str]]:
 
 
 @functools.cache
-def cells(suite: str) -> list[dict]:
-    return json.loads((ROOT / "results" / "frozen" / f"{suite}.json").read_text())["cells"]
+def thawed(suite: str) -> list[tuple[str, dict[str, object], list[float]]]:
+    """Metric, settings and the values in the order of the seeds, of all that is frozen."""
+    found = thaw(ROOT / "results" / "frozen" / f"{suite}.json").values
+    return [
+        (metric, json.loads(settings), [value for _, value in sorted(by_seed.items())])
+        for (_, settings, metric), by_seed in found.items()
+    ]
 
 
 def frozen(suite: str, metric: str, **settings: object) -> list[float]:
     """The values, by seed, of the one setting that is frozen with these."""
-    found = [cell for cell in cells(suite) if settings.items() <= cell["settings"].items()]
-    assert len({json.dumps(cell["settings"]) for cell in found}) == 1, (suite, settings)
-    return [cell["metrics"][metric] for cell in sorted(found, key=lambda cell: cell["seed"])]
-
-
-def half_width(values: list[float]) -> float:
-    """Of the 95 % t-interval over seeds."""
-    return float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    (found,) = [
+        by_seed
+        for name, known, by_seed in thawed(suite)
+        if name == metric and settings.items() <= known.items()
+    ]
+    return found
 
 
 def check(printed: str, values: list[float]) -> None:
@@ -61,7 +65,7 @@ def check(printed: str, values: list[float]) -> None:
         assert found, printed
         pairs = [(found[1], statistics.fmean(values))]
         if found[2]:
-            pairs.append((found[2], half_width(values)))
+            pairs.append((found[2], t_interval(values).half_width))
     for text, value in pairs:
         assert float(text) == float(f"{value:.{len(text.partition('.')[2])}f}"), f"{printed}: frozen {value}"
 

@@ -12,7 +12,7 @@ import heapq
 import itertools
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -388,13 +388,6 @@ class Scheduler:
             for claim in self.claims.values():
                 self.store.release(claim)
             self.claims = {}
-
-
-def code_files(misses: Sequence[Planned]) -> Iterator[Path]:
-    """The source files behind these cells."""
-    labels = {name for planned in misses for name in planned.inputs.score_code | planned.inputs.fit_code}
-    yield from {planned.method.path for planned in misses}
-    yield from (PACKAGE.parent / label for label in sorted(labels) if label.startswith("harness/"))
 
 
 def _module(path: Path) -> str:

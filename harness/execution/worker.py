@@ -207,9 +207,7 @@ def _prepare(job: Job) -> None:
     torch.set_num_threads(THREADS)
     if job.device != "cpu":  # one CPU thread is deterministic as it is, and this import takes 1.6 s
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.backends.cudnn.allow_tf32 = (
-            False  # proofs leave room for what single precision rounds off, no more
-        )
+        torch.backends.cudnn.allow_tf32 = False  # convolutions in single precision, as on a CPU
     job.files.mkdir(parents=True, exist_ok=True)
     _seed(job.seed)
 
