@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 
@@ -11,7 +10,7 @@ import msgspec
 from harness import data, key
 from harness.plan import Planned, checksums
 from harness.registry import PACKAGE
-from harness.store import Store
+from harness.store import RECORD, Store, copy
 
 
 def accept(store: Store, plan: Sequence[Planned]) -> list[Planned]:
@@ -43,8 +42,8 @@ def _bless(store: Store, planned: Planned) -> bool:
         )
         beside = store.scratch(planned.keys.key)
         for item in store.cell_folder(old.key).iterdir():
-            if item.name != "cell.json":
-                (shutil.copytree if item.is_dir() else shutil.copy2)(item, beside / item.name)
+            if item.name != RECORD:
+                copy(item, beside / item.name)
         store.write(record, beside)
     finally:
         store.release(claim)

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """What is wrong, where, and what to do, in one message. Exit code 2 unless `exit_code` says otherwise."""
-
-    exit_code = 2
+    """What is wrong, where, and what to do, in one message. The command line ends with exit code 2."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

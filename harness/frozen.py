@@ -52,7 +52,7 @@ def gather(rows: Sequence[Row], results: Path) -> Frozen:
     Those without a direction are kept for claims and views, where they are finite, and judged by nobody.
     """
     records = [row for row in rows if row.origin == "measured"]
-    speeds = {(row.task, row.metric) for row in records if row.kind == "speed"}
+    left_out = {(row.task, row.metric) for row in records if row.kind not in ("quality", "size")}
     judged = {(row.task, row.metric) for row in records if row.direction != "none"}
     found = Frozen()
     for task in sorted({row.task for row in records}):
@@ -61,7 +61,7 @@ def gather(rows: Sequence[Row], results: Path) -> Frozen:
             for metric, by_seed in group.values.items():
                 if (task, metric) not in judged:
                     by_seed = group.finite(metric)
-                if by_seed and (task, metric) not in speeds:
+                if by_seed and (task, metric) not in left_out:
                     found.values[task, group.key, metric] = by_seed
                     found.sketches[task, group.key, metric] = group.sketches.get(metric, {})
     found.device, found.versions = Store(results).origin({row.key for row in records})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -41,8 +43,12 @@ def find(results: Path, *, keep_fits: bool = True) -> list[Path]:
 
 def size(path: Path) -> int:
     """Bytes that would be free without a folder; what cells share with their fit would not."""
-    found = [file.lstat() for file in path.rglob("*") if not file.is_dir()]
-    return sum(status.st_size for status in found if status.st_nlink == 1)
+    total = 0
+    for file in path.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+            status = file.lstat()
+            total += status.st_size if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 else 0
+    return total
 
 
 def _readable(store: Store, key: str) -> Record | None:

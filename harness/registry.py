@@ -104,15 +104,13 @@ def _scan_package(name: str, module: str) -> list[Method]:
 def _module_file(module: str) -> Path | None:
     """Where the source of `module` lies, found without running its parents' code."""
     from importlib.machinery import PathFinder
+    from importlib.util import find_spec
 
-    where: Sequence[str] | None = None
-    spec = None
     parts = module.split(".")
-    for index in range(len(parts)):
+    spec = find_spec(parts[0])  # asks the finders of editable installs, too
+    for index in range(1, len(parts)):
+        where = list(spec.submodule_search_locations or []) if spec else []
         spec = PathFinder.find_spec(".".join(parts[: index + 1]), where)
-        if spec is None:
-            return None
-        where = list(spec.submodule_search_locations or [])
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 

@@ -26,7 +26,7 @@ class Row(NamedTuple):
     n: int = 0
     unit: str = ""
     direction: Literal["higher", "lower", "none"] = "none"
-    kind: Literal["quality", "size", "speed"] = "quality"
+    kind: Literal["quality", "size", "speed", "votes"] = "quality"
     tolerance: float = 0.0
     status: str = "ok"
     reason: str = ""

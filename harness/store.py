@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-LOG = "log.txt"
+LOG, RECORD = "log.txt", "cell.json"
+"""The names of ours among a cell's files."""
+
+FULL = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+"""Errors of a disk that nothing can be written to."""
 
 
 class Measurement(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -162,7 +166,7 @@ class Store:
     def write(self, record: Record, beside: Path | None = None) -> None:
         """Publish a record; the folder `beside` becomes its own. The caller holds the claim."""
         work = beside or self.scratch(record.key)
-        write_file(work / "cell.json", _seal(record))
+        write_file(work / RECORD, _seal(record))
         self._put(work, self.cell_folder(record.key))
 
     def artifact(self, key: str) -> Path:
@@ -197,7 +201,7 @@ class Store:
     def copy_artifact(self, old: str, new: str) -> None:
         """Publish what is stored under `old` under `new` as well. The caller holds the claim on `new`."""
         work = self.scratch(new)
-        shutil.copytree(self.artifact(old), work, dirs_exist_ok=True)
+        copy(self.artifact(old), work)
         self.publish(new, work)
 
     def read_artifact(self, key: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -288,7 +292,30 @@ class Store:
     def sweep(self, older_than_seconds: float) -> list[Path]:
         """Leftovers of runs that were killed: scratch folders untouched for that long."""
         limit = time.time() - older_than_seconds
-        return [path for path in self.root.glob("tmp/*") if path.stat().st_mtime < limit]
+        old = []
+        for path in self.root.glob("tmp/*"):
+            with contextlib.suppress(FileNotFoundError):  # a running suite has just finished with it
+                if path.stat().st_mtime < limit:
+                    old.append(path)
+        return old
+
+
+def copy(source: Path, target: Path) -> None:
+    """The same file or folder again: by another name for it, or a copy where a file system has no such thing.
+
+    Symbolic links stay what they are, for they may lead to nothing by now.
+    """
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, target, symlinks=True, copy_function=_copy_file, dirs_exist_ok=True)
+    else:
+        _copy_file(source, target)
+
+
+def _copy_file(source: Path | str, target: Path | str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def pack(work: Path, arrays: dict[str, Any], facts: dict[str, Any]) -> None:

@@ -129,15 +129,6 @@ def _scalar(text: str) -> str | int | float | bool | None:
     return float(text) if _FLOAT.match(text) else text
 
 
-def plain(entry: Entry) -> Any:
-    """The entry as ordinary Python values, without lines."""
-    if isinstance(entry.value, list):
-        return [plain(item) for item in entry.value]
-    if isinstance(entry.value, dict):
-        return {key: plain(item) for key, item in entry.value.items()}
-    return entry.value
-
-
 def build(kind: type[T], entry: Entry, faults: list[Fault], key: str = "") -> T | None:
     """An instance of the dataclass `kind` from a mapping; what is wrong is added to `faults`.
 

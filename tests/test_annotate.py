@@ -9,11 +9,13 @@ import sys
 import threading
 from contextlib import contextmanager
 
+import msgspec
 import numpy as np
 import pytest
 from browser import MISSING, opened
 from click.testing import CliRunner
 
+from harness import frozen
 from harness import rows as making
 from harness.annotate import questions as asking
 from harness.annotate import reports
@@ -181,6 +183,7 @@ def test_undo_takes_back_the_last_answer_alone(results):
         (("GET", "/image?annotator=ada&at=-1"), 400, "'-1' is not a place"),
         (("GET", "/state"), 400, "is no name"),
         (("GET", "/", None, {"Host": "evil.example:80"}), 403, "only this machine"),
+        (("GET", "/", None, {"Host": "127.0.0.1.evil.example"}), 403, "only this machine"),
         (("POST", "/undo", {"annotator": "ada"}, {"Content-Type": "text/plain"}), 415, "application/json"),
     ],
 )
@@ -314,6 +317,31 @@ def test_votes_are_rows_beside_the_score_s_and_the_verb_prints_them(results):
         told = CliRunner().invoke(main, ["rows", "--format", "json", "--results", str(results)])
     rows = {row["metric"]: row for row in json.loads(told.output) if row["key"] == KEY}
     assert rows["people_rate"]["value"] == 100 and rows["joint_rate"]["value"] == 50
+
+
+def test_votes_on_images_that_are_gone_are_no_rows(results):
+    record = the_cell(results)
+    for one in asking.of_record(results, record):
+        asking.ballot(results, record).vote("ada", one.name, one.source)
+    cell = Row("quick", record.task, record.dataset, record.method, record.settings, record.seed, key=KEY)
+    assert {row.kind for row in reports.rows(results, record, cell)} == {"votes"}
+    assert reports.rows(results, msgspec.structs.replace(record, status="failed"), cell) == []
+    (Store(results).cell_folder(KEY) / asking.FILE).unlink()
+    assert reports.rows(results, record, cell) == []
+
+
+def test_a_browser_that_leaves_the_usual_port_unsaid_is_answered(results):
+    with served(results) as port:
+        assert ask(port, "GET", "/", None, {"Host": "127.0.0.1"})[0] == 200
+
+
+def test_votes_are_not_frozen(results):
+    record = the_cell(results)
+    cell = Row("quick", record.task, record.dataset, record.method, record.settings, record.seed, key=KEY)
+    score = cell._replace(metric="joint_rate", value=50.0, direction="higher")
+    votes = cell._replace(metric="people_rate", value=90.0, kind="votes")
+    kept = frozen.gather([score, votes], results)
+    assert {metric for _, _, metric in kept.values} == {"joint_rate"}
 
 
 def test_names_are_checked():

@@ -220,6 +220,8 @@ def test_accept_blesses_what_misses_through_code_alone(cached: Project) -> None:
     assert {row["method"] + row["metric"]: row["value"] for row in cached.rows() if row["metric"]} == before
     assert f"accepted from {old}" in cached.harness("show", stored(cached, "kitten").name).stdout
     assert fit_of(cached, "kitten").is_dir()
+    cached.harness("gc", "--delete")  # what was accepted is what the suite is made of now
+    assert state(cached) == {**dict.fromkeys(CELLS, "hit"), "loner 5": "new"}
 
 
 def fit_of_record(project: Project, method: str) -> str:

@@ -223,6 +223,10 @@ FAULTS = {
     "holds: e_0 <= honest.__class__": "is not arithmetic",
     "holds: e_0 <= other.e_0": "need each other",
     "holds: e_0 <= published.e": "need each other",
+    "holds: e_0 <= max(honest)": "is not arithmetic",
+    "holds: e_0 <= max": "is not arithmetic",
+    "holds: other.e_0 <= other\n    against: {method: cyclegan}": "is not arithmetic",
+    "holds: e_0 <= other.e_0\n    against: {method: []}": "name a method",
     "holds: e_0 <": "not a comparison",
     "holds: e_0 <= 1\n    against: {dataset: mnist}": "'method' is missing",
     "holds: e_0 <= 1\n    where: {method: cyclegam}": "did you mean 'cyclegan'",
@@ -264,6 +268,8 @@ def test_shipped_values_are_judged_and_a_turned_verdict_fails(tmp_path: Path):
     worse = harness(tmp_path, "claims", "steganography", "--against", "before.json")
     assert worse.returncode == 1 and f"{first['id']}: turned round → {was}" in worse.stderr
     assert harness(tmp_path, "claims", "steganografy").returncode == 2
+    mixed = harness(tmp_path, "claims", "quick", "--frozen", "x.json")
+    assert mixed.returncode == 2 and "leave out quick" in mixed.stderr
 
 
 def test_frozen_values_are_judged_as_the_rows_they_came_from(tmp_path: Path):

@@ -50,6 +50,17 @@ BAD_METHODS = {
         return {'guess': problem.noise.mean()}
     """,
     "orphans": "os.kill(os.getppid(), 9)\ntime.sleep(60)",
+    "links": """
+        (run.folder / 'kept').mkdir()
+        (run.folder / 'kept' / '9.pt').write_text('weights')
+        (run.folder / 'kept' / 'last').symlink_to(run.folder / 'kept' / '9.pt')
+        (run.folder / 'nowhere').symlink_to('/no/such/file')
+        os.mkfifo(run.folder / 'kept' / 'pipe')
+        return {'guess': problem.noise.mean()}
+    """,
+    "names": "(run.folder / 'log.txt').mkdir()\nreturn {'guess': problem.noise.mean()}",
+    "swaps": "run.folder.rmdir()\nrun.folder.write_text('x')\nreturn {'guess': problem.noise.mean()}",
+    "litters": "(run.folder / 'cell.json').mkdir()\nraise ValueError('no')",
     "passes": "raise harness.Skip('its peer is not installed')",
 }
 
@@ -70,6 +81,10 @@ STATUSES = {
     "escapes": ("ok", "left 2 processes behind, now ended"),
     "splits": ("ok", "(left 1 process behind, now ended)?"),
     "orphans": ("crashed", "the supervisor of its process ended with status -9"),
+    "links": ("ok", ""),
+    "names": ("ok", ""),
+    "swaps": ("failed", "what it left in run.folder cannot be kept: files: File exists"),
+    "litters": ("failed", r"ValueError: no \(litters.py:16\)"),
     "passes": ("skipped", "its peer is not installed"),
     "mean": ("ok", ""),
     "other": ("ok", ""),
@@ -111,6 +126,14 @@ def test_every_fault_is_a_row_with_its_status(faulty: Faulty, method: str) -> No
     assert {row["metric"] for row in rows} == ({"distance", "spread"} if status == "ok" else {""})
 
 
+def test_what_a_method_leaves_is_kept_whatever_it_is(faulty: Faulty) -> None:
+    (cell,) = {row["key"] for row in faulty.rows if row["method"] == "links"}
+    folder = faulty.project.root / "results/cells" / cell
+    assert (folder / "kept/9.pt").read_text() == "weights"
+    assert (folder / "kept/last").is_symlink() and (folder / "kept/pipe").is_fifo()
+    assert (folder / "nowhere").is_symlink()
+
+
 def test_faults_leave_no_process_and_no_litter_and_exit_with_1(faulty: Faulty) -> None:
     assert faulty.left == []
     assert list((faulty.project.root / "results" / "tmp").iterdir()) == []
@@ -120,8 +143,8 @@ def test_faults_leave_no_process_and_no_litter_and_exit_with_1(faulty: Faulty) -
 
 def test_the_output_names_each_failure_and_has_no_control_characters(faulty: Faulty) -> None:
     lines = faulty.done.stdout.splitlines()
-    summary = next(line for line in lines if line.startswith("19 cells: 5 ok, "))
-    for counted in ("3 crashed", "3 failed", "3 oom", "2 timeout", "2 diverged", "1 skipped"):
+    summary = next(line for line in lines if line.startswith("23 cells: 7 ok, "))
+    for counted in ("3 crashed", "5 failed", "3 oom", "2 timeout", "2 diverged", "1 skipped"):
         assert counted in summary
     for method, (status, _) in STATUSES.items():
         named = [line for line in lines if line.startswith(f"{status} ") and f" {method} " in line]

@@ -141,11 +141,12 @@ def test_a_file_with_faults_names_them_all(tmp_path: Path) -> None:
     path = tmp_path / "f.yaml"
     path.write_text(
         "kind: curve\ntitle: t\ntask: coding\nx_title: x\ny_title: y\ny: l3\nx_setting: eps\nx_metric: bits\n"
-        "published: {table: t, y: z, note: n}\n"
+        "published: {table: t, y: z, note: n}\ny_scale: 0\n"
     )
     with pytest.raises(InvalidFile) as fault:
         figure_file.load(path, registry.scan())
     told = str(fault.value)
+    assert "number above 0" in told
     assert "one of x_setting" in told and "no metric 'l3'" in told and "if the figure has an x_metric" in told
     path.write_text("kind: pie\ntitle: t\n")
     with pytest.raises(InvalidFile, match="expected one of curve"):

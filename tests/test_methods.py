@@ -257,6 +257,36 @@ def test_an_entry_point_without_its_module_is_told(project: Project) -> None:
     assert "guess: Guess the mean" in done.stdout
 
 
+EDITABLE = """
+import importlib.util
+import sys
+
+
+class Finder:  # as setuptools installs one for a package that stays where it is developed
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "developed":
+            rooms = [{folder!r}]
+            return importlib.util.spec_from_file_location(name, {place!r}, submodule_search_locations=rooms)
+
+
+sys.meta_path.append(Finder)
+"""
+
+
+def test_an_entry_point_of_an_editable_install_is_found(project: Project) -> None:
+    place = project.write("elsewhere/developed/__init__.py", "raise ImportError('nobody imports this')\n")
+    method = project.method("packaged", "return {'guess': problem.noise.mean()}")
+    method.rename(place.parent / "methods.py")
+    project.write("site/sitecustomize.py", EDITABLE.format(place=str(place), folder=str(place.parent)))
+    project.write("site/d-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: d\nVersion: 1.0\n")
+    project.write("site/d-1.0.dist-info/entry_points.txt", "[harness.methods]\nd = developed.methods\n")
+    project.environment["PYTHONPATH"] = f"{project.root}:{project.root / 'site'}"
+    done = project.harness("list")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "packaged" in done.stdout
+
+
 def test_what_the_source_says_is_checked_when_it_runs(project: Project) -> None:
     project.method("replaced", "return {'guess': problem.noise.mean()}", "k: int = 1")
     project.method("changed", "return {'guess': problem.noise.mean()}", "k: int = 1")

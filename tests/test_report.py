@@ -58,6 +58,7 @@ def store(tmp_path: Path) -> Store:
     beside = tmp_path / "beside"
     beside.mkdir()
     Image.new("L", (1200, 600), 200).save(beside / "many_people.png")
+    beside.joinpath("torn.png").write_bytes(b"")
     shutil.copytree(beside, store.artifact("f" * 32) / "files")  # what a fit wrote is beside its cells, too
     store.write(record("a" * 32), beside)
     store.write(record("b" * 32, seed=1))
@@ -168,10 +169,10 @@ def test_a_page_tells_pictures_failures_and_where_cells_come_from(store):
 
 
 def test_pictures_make_way_for_everything_else_and_it_says_so(store, monkeypatch):
-    assert "make this page too large" not in page(rows_of(store), store)
+    assert "1 more picture would make this page too large, or cannot be read" in page(rows_of(store), store)
     monkeypatch.setattr(report, "LARGEST", 1000)
     html = page(rows_of(store), store)
-    assert "data:image/webp" not in html and "1 more picture would make this page too large" in text_of(html)
+    assert "data:image/webp" not in html and "2 more pictures would make this page too large" in text_of(html)
 
 
 def test_nothing_that_comes_from_results_is_markup(store):

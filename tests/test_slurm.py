@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from project import Project
+
+from harness.execution import on_slurm
 
 pytest.importorskip("submitit", reason="submitit is not installed (pip install 'harness[slurm]')")
 
@@ -59,6 +62,19 @@ def test_what_is_preempted_is_submitted_again_and_failures_are_rows(submitting: 
         "failed": "raises",
     }
     assert list(submitting.root.glob("results/tmp/*")) == []
+
+
+def test_a_job_that_wants_no_gpu_gets_none_after_one_that_does(tmp_path, monkeypatch) -> None:
+    queue = on_slurm.OnSlurm(tmp_path, 2, "cuda", [], cluster="local")
+    wishes = []
+    monkeypatch.setattr(queue._submitit, "update_parameters", lambda **wish: wishes.append(wish))
+    monkeypatch.setattr(queue._submitit, "map_array", lambda work, paths: [None for _ in paths])
+    for gpus in (1.0, 0.0):
+        asked = {"seconds": 60.0, "memory_gb": 1.0, "cpus": 1.0, "gpus": gpus}
+        monkeypatch.setattr(on_slurm.jobs, "read", lambda job, asked=asked: SimpleNamespace(limits=asked))
+        queue.start(tmp_path / f"{gpus}.json")
+        queue._submit()
+    assert [wish["gpus_per_node"] for wish in wishes] == [1, 0]
 
 
 SBATCH = """#!/bin/sh

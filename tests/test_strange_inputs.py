@@ -106,6 +106,18 @@ def test_code_that_no_import_statement_names_is_an_error(project: Project) -> No
     assert "_hidden.py was loaded, but nothing in the source says so" in done.stdout
 
 
+def test_packages_of_an_environment_among_the_methods_are_not_theirs(project: Project) -> None:
+    project.write("mine/.venv/lib/python3/site-packages/peer.py", "FACTOR = 2\n")
+    project.environment["PYTHONPATH"] = f"{project.root}:{project.root}/mine/.venv/lib/python3/site-packages"
+    body = """
+        import importlib
+        return {'guess': problem.noise.mean() * importlib.import_module('pe' + 'er').FACTOR}
+    """
+    project.method("late", body, folder="mine")
+    project.write("suite.yaml", "cells: [{task: guess, methods: [late]}]\n")
+    assert project.run("suite.yaml", "--methods", "mine").returncode == 0
+
+
 # What a fit leaves behind.
 
 

@@ -32,6 +32,11 @@ class Question:
     kind: str
 
 
+def has_images(results: Path, record: Record) -> bool:
+    """Whether a cell's score kept images to be judged."""
+    return (Store(results).cell_folder(record.key) / FILE).is_file()
+
+
 def of_record(results: Path, record: Record) -> list[Question]:
     """What a cell's score kept to be judged; never a pickle. The same image is asked about once.
 
@@ -39,12 +44,11 @@ def of_record(results: Path, record: Record) -> list[Question]:
     """
     import numpy
 
-    path = Store(results).cell_folder(record.key) / FILE
-    if not path.is_file():
+    if not has_images(results, record):
         raise UserError(
             f"cell {record.key[:10]} ({record.task} {record.method}) kept no {FILE}; attacks by generators do"
         )
-    with numpy.load(path, allow_pickle=False) as arrays:
+    with numpy.load(Store(results).cell_folder(record.key) / FILE, allow_pickle=False) as arrays:
         columns = [arrays[name] for name in ("images", "source", "oracle", "kind")]
     made: dict[str, Question] = {}
     for image, source, oracle, kind in zip(*columns, strict=True):

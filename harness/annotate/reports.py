@@ -99,9 +99,15 @@ def as_text(results: Path, record: Record) -> str:
 
 
 def rows(results: Path, record: Record, cell: Row) -> list[Row]:
-    """What people said of a cell, as rows beside those of its score; none where nobody has judged it."""
+    """What people said of a cell, as rows beside those of its score; none where nobody has judged it.
+
+    Votes belong to a fit. Where its score has failed since, or keeps no images, there are none either.
+    """
+    if record.status != "ok" or not asking.has_images(results, record):
+        return []
     if not asking.ballot(results, record).path.is_file():
         return []
+    cell = cell._replace(kind="votes")
     questions, votes = of_cell(results, record)
     found = shares(questions, votes)
     made = [

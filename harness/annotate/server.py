@@ -133,7 +133,7 @@ class Handler(BaseHTTPRequestHandler):
         return given
 
     def _answer(self, work: Callable[[], tuple[bytes, str]]) -> None:
-        name = self.headers.get("Host", "").rpartition(":")[0]
+        name = urlsplit("//" + self.headers.get("Host", "")).hostname
         if name not in (HERE, "localhost"):
             self._send(403, b"only this machine may ask", "text/plain")
             return

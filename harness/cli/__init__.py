@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from harness import __version__
 from harness.cli import cells, gates, upkeep, views
 from harness.errors import UserError
 
@@ -23,7 +24,7 @@ class _Verbs(click.Group):
             return super().invoke(context)
         except UserError as error:
             click.echo(f"harness: {error}", err=True)
-            context.exit(error.exit_code)
+            context.exit(2)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(0)
@@ -37,7 +38,7 @@ class _Verbs(click.Group):
 
 # A fixed width, for asking the terminal costs as much as the rest of the help.
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 100})
-@click.version_option(package_name="harness", message="harness %(version)s")
+@click.version_option(__version__, message="harness %(version)s")
 def main() -> None:
     """Re-measure published claims about deep generative models, beside strong baselines."""
     _print_anything()

@@ -79,9 +79,13 @@ def data_verify(names: tuple[str, ...], as_json: bool) -> None:
 def accept(chosen: Selection) -> None:
     """Bless results again whose code changed without changing behaviour (a renaming, a refactoring)."""
     from harness import accept as blessing
+    from harness import ledger
+    from harness import plan as planning
 
-    _, _, store, cells = lay_out(chosen)
+    suite, registry, store, cells = lay_out(chosen)
     accepted = blessing.accept(store, cells)
+    if accepted:
+        ledger.note(store, suite, accepted, planning.make(suite, registry, store))
     for planned in accepted:
         click.echo(f"accepted {planned.keys.key[:10]}  {planned.reason}")
     click.echo(f"{len(accepted)} of {len(cells)} cells accepted")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import FORMS, JSON, METHODS, RESULTS, Selection, lay_out, print_json
+from harness.errors import UserError
 
 
 @click.command()
@@ -114,6 +115,8 @@ def claims(
 
     studies = [name] if name in claims_file.names() else claims_file.names()
     if name and name not in claims_file.names():
+        if frozen:
+            raise UserError(f"--frozen: its values are judged by study, and not by suite; leave out {name}")
         loaded, found, _, cells = lay_out(Selection(name, (), (), folders, results))
         made, about = making.of_plan(cells, found, loaded.name), {cell.task.name for cell in cells}
     else:

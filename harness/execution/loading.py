@@ -16,6 +16,9 @@ from harness import declared, key, registry
 from harness.errors import UserError
 from harness.execution.job import Call, Job
 
+_INSTALLED = {"site-packages", "dist-packages"}
+"""Folders of other people's packages, such as those of a virtual environment among somebody's methods."""
+
 
 def module(call: Call) -> ModuleType:
     """The module of a call: imported, or loaded from its file under a name that child processes know too."""
@@ -83,7 +86,9 @@ def check_covered(job: Job, before: set[str]) -> None:
     for name in sorted(set(sys.modules) - before):
         file = getattr(sys.modules[name], "__file__", None)
         path = Path(file).resolve() if isinstance(file, str) else None
-        if path and path.is_relative_to(root) and key.label(path, root) not in job.code:
+        if path is None or not path.is_relative_to(root) or _INSTALLED & {*path.relative_to(root).parts}:
+            continue
+        if key.label(path, root) not in job.code:
             raise UserError(
                 f"{path} was loaded, but nothing in the source says so: its code is not part of the key. "
                 "Import it by an import statement"

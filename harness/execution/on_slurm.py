@@ -69,7 +69,8 @@ class OnSlurm:
 
     def _submit(self) -> None:
         for (cpus, gpus, memory, minutes), waiting in self._ready.items():
-            wanted = {"gpus_per_node": gpus} if gpus else {}
+            # Those that want none say so, for submitit remembers the last wish.
+            wanted = {"gpus_per_node": gpus} if self.places.gpus else {}
             self._submitit.update_parameters(
                 name="harness", cpus_per_task=cpus, mem_gb=memory, timeout_min=minutes, **wanted
             )

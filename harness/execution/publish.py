@@ -5,8 +5,10 @@ Only the process that holds the claim on a key calls these.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,16 +16,19 @@ import msgspec
 from harness.execution.job import Outcome
 from harness.key import digest
 from harness.plan import Planned
-from harness.store import LOG, Record, Store, explain, write_file
+from harness.store import FULL, LOG, RECORD, Record, Store, copy, explain, write_file
 
 
 def artifact(store: Store, key: str, planned: Planned, outcome: Outcome, scratch: Path) -> None:
-    """Put a fit or an asset into the store, with its files, its log and the cell that asked for it."""
+    """Put a fit or an asset into the store, with its files, its log and the cell that asked for it.
+
+    Raises `Unkept`.
+    """
     work, files = scratch / "artifact", scratch / "files"
-    files.mkdir(parents=True, exist_ok=True)
-    if (scratch / LOG).is_file():
-        (scratch / LOG).replace(files / LOG)
-    files.replace(work / "files")
+    with _keeping(store, files):
+        if (scratch / LOG).is_file():
+            (scratch / LOG).replace(files / LOG)
+        files.replace(work / "files")
     (work / "for").write_text(planned.keys.key)
     (work / "note").write_text(outcome.reason)
     store.publish(key, work)
@@ -34,7 +39,21 @@ def cell(store: Store, planned: Planned, outcome: Outcome, scratch: Path | None)
     """Put a cell's record into the store, beside it its own files and those of its fit.
 
     A forced cell that fails keeps the good result that was there; the returned record tells of the failure.
+    So does that of a cell whose files cannot be kept.
     """
+    scratch = scratch or store.scratch(planned.keys.key)
+    try:
+        return _cell(store, planned, outcome, scratch)
+    except Unkept as error:
+        status = "failed" if outcome.status == "ok" else outcome.status
+        reason = "; ".join(filter(None, [outcome.reason, str(error)]))
+        failure = msgspec.structs.replace(outcome, status=status, reason=reason, metrics={})
+        return _cell(store, planned, failure, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _cell(store: Store, planned: Planned, outcome: Outcome, scratch: Path) -> Record:
     fit = store.artifact(planned.keys.fit)
     told = (fit / "note").read_text() if outcome.status == "ok" and (fit / "note").is_file() else ""
     reason = "; ".join(filter(None, [told, outcome.reason]))
@@ -42,17 +61,43 @@ def cell(store: Store, planned: Planned, outcome: Outcome, scratch: Path | None)
     kept = planned.forced and planned.record is not None and planned.record.status == "ok"
     if kept and record.status != "ok":
         return msgspec.structs.replace(record, reason=f"{record.reason} (the earlier result is kept)")
-    scratch = scratch or store.scratch(planned.keys.key)
-    files = scratch / "files"
-    files.mkdir(parents=True, exist_ok=True)
-    logs = [fit / "files" / LOG, scratch / LOG]
-    (files / LOG).write_bytes(b"".join(log.read_bytes() for log in logs if log.is_file()))
-    for path in store.files(planned.keys.fit):
-        if not (files / path.name).exists():
-            _link(path, files / path.name)
+    files, logs = scratch / "files", [fit / "files" / LOG, scratch / LOG]
+    with _keeping(store, files):
+        (files / LOG).write_bytes(b"".join(log.read_bytes() for log in logs if log.is_file()))
+        for path in store.files(planned.keys.fit):
+            if not (files / path.name).exists():
+                copy(path, files / path.name)
     store.write(record, beside=files)
-    shutil.rmtree(scratch, ignore_errors=True)
     return record
+
+
+class Unkept(Exception):
+    """What a job left in its folder of files cannot be kept: it has failed."""
+
+
+@contextlib.contextmanager
+def _keeping(store: Store, files: Path) -> Iterator[None]:
+    """Raise `Unkept`, and drop the files, where an error is the fault of these and not of the store."""
+    try:
+        files.mkdir(parents=True, exist_ok=True)
+        for name in (LOG, RECORD):  # of ours; a job that took one loses what it wrote there
+            _remove(files / name)
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        store.check_writable()
+        _remove(files)
+        reason = f"{Path(error.filename or files).name}: {error.strerror or error}"
+        raise Unkept(f"what it left in run.folder cannot be kept: {reason}") from None
+
+
+def _remove(path: Path) -> None:
+    """Delete whatever lies there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def new_record(store: Store, planned: Planned, outcome: Outcome) -> Record:
@@ -96,14 +141,3 @@ def _note_environment(store: Store, described: dict[str, str]) -> str:
         except OSError as error:
             raise explain(error, store.root) from None
     return name
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same file under another name, or a copy where the file system has no such thing."""
-    if source.is_dir():
-        shutil.copytree(source, target)
-        return
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copy2(source, target)

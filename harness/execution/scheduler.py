@@ -29,7 +29,7 @@ from harness.execution.places import Places
 from harness.execution.worker import STORAGE_FAILED
 from harness.plan import Planned
 from harness.registry import PACKAGE
-from harness.store import LOG, Damaged, Record, Store, explain
+from harness.store import LOG, Damaged, Record, Store, copy, explain
 
 _REPEATS = 3
 """How often a job may ask for the same thing, or be lost: what is damaged as soon as it is made will not get
@@ -262,8 +262,12 @@ class Scheduler:
         elif node.kind == "score":
             self._finish(node, publish.cell(self.store, node.planned, outcome, node.scratch))
         else:
-            publish.artifact(self.store, node.key, node.planned, outcome, node.scratch)
-            self._done(node)
+            try:
+                publish.artifact(self.store, node.key, node.planned, outcome, node.scratch)
+            except publish.Unkept as error:
+                self._fail(node, Outcome(status="failed", reason=str(error)))
+            else:
+                self._done(node)
 
     def _wait_for(self, node: _Node, requests: list[Request]) -> None:
         """Let a job that was stopped wait for what it asked for: assets, or its fit made anew."""
@@ -359,11 +363,8 @@ class Scheduler:
             return
         other.scratch = self.store.scratch(other.key)
         for part in ("files", LOG):
-            source = cause.scratch / part
-            if source.is_dir():
-                shutil.copytree(source, other.scratch / part, dirs_exist_ok=True)
-            elif source.is_file():
-                shutil.copy2(source, other.scratch / part)
+            if (source := cause.scratch / part).exists():
+                copy(source, other.scratch / part)
 
     def _finish(self, node: _Node, record: Record) -> None:
         node.done = True

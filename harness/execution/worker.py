@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import gc
 import inspect
 import io
@@ -35,7 +34,7 @@ from harness.execution.changes import changed, fingerprint
 from harness.execution.job import THREADS, Call, Job, Outcome, Request
 from harness.plan import checksums
 from harness.registry import PACKAGE
-from harness.store import Damaged, Measurement, Store, pack
+from harness.store import FULL, Damaged, Measurement, Store, pack
 
 if TYPE_CHECKING:
     import numpy
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
 
 STORAGE_FAILED = 73
 """Exit status of a worker whose results the disk had no room for (EX_CANTCREAT of sysexits.h)."""
-
-FULL = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 
 class Diverged(Exception):
@@ -208,6 +205,8 @@ def _prepare(job: Job) -> None:
     if job.device != "cpu":  # one CPU thread is deterministic as it is, and this import takes 1.6 s
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.allow_tf32 = False  # convolutions in single precision, as on a CPU
+        if torch.cuda.is_initialized():  # by an earlier job in this process: its memory is not ours
+            torch.cuda.reset_peak_memory_stats(job.device)
     job.files.mkdir(parents=True, exist_ok=True)
     _seed(job.seed)
 

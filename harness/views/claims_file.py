@@ -15,7 +15,8 @@ from harness.strict_yaml import Entry, Fault
 
 CLAIMS = HOME / "suites" / "claims"
 BESIDE = ("other", "published")
-_PLAIN = (ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.UnaryOp, ast.USub, ast.Load)
+_ARGUMENTS = {"max": range(2, 10), "min": range(2, 10), "abs": range(1, 2)}
+"""The functions of a claim, and how many arguments each takes."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def metrics(text: str) -> dict[str, set[str]]:
             found[node.value.id].add(node.attr)
         elif isinstance(node, ast.Name):
             found[""].add(node.id)
-    found[""] -= {"max", "min", "abs", *BESIDE}
+    found[""] -= {*_ARGUMENTS, *BESIDE}
     return found
 
 
@@ -137,13 +138,23 @@ def _chain(node: ast.expr) -> Iterable[Comparison]:
 
 
 def _check(node: ast.expr) -> None:
-    for each in ast.walk(node):
-        call = isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and not each.keywords
-        known = call and isinstance(each, ast.Call) and ast.unparse(each.func) in ("max", "min", "abs")
-        beside = isinstance(each, ast.Attribute) and ast.unparse(each.value) in BESIDE
-        number = isinstance(each, ast.Constant) and type(each.value) in (int, float)
-        if not (known or beside or number or isinstance(each, (ast.Name, *_PLAIN))):
-            raise ValueError(f"{ast.unparse(each)!r} is not arithmetic over metrics")
+    match node:
+        case ast.BinOp(left, ast.Add() | ast.Sub() | ast.Mult() | ast.Div(), right):
+            _check(left)
+            _check(right)
+        case ast.UnaryOp(ast.USub(), operand):
+            _check(operand)
+        case ast.Call(ast.Name(name), arguments, []) if len(arguments) in _ARGUMENTS.get(name, ()):
+            for argument in arguments:
+                _check(argument)
+        case ast.Attribute(ast.Name(name)) if name in BESIDE:
+            pass
+        case ast.Name(name) if name not in (*BESIDE, *_ARGUMENTS):
+            pass
+        case ast.Constant(value) if type(value) in (int, float):
+            pass
+        case _:
+            raise ValueError(f"{ast.unparse(node)!r} is not arithmetic over metrics")
 
 
 def _faults_of(claim: Claim, item: Entry, registry: Registry) -> Iterable[Fault]:
@@ -171,6 +182,8 @@ def _faults_of(claim: Claim, item: Entry, registry: Registry) -> Iterable[Fault]
     methods = registry.of_task(claim.task)
     for key, where in (("where", claim.where), ("of", claim.of), ("against", claim.against)):
         listed = where.get("method", [])
+        if listed == [] and "method" in where:
+            yield fault(key, "name a method")
         for named_method in listed if isinstance(listed, list) else [listed]:
             if named_method not in methods:
                 yield fault(

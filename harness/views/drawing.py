@@ -15,7 +15,6 @@ from harness.views.gallery import Gallery
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FORMATS = ("svg", "pdf", "png")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's, less the yellow that white paper swallows."""
 MARKERS = "os^Dv<P>X"
@@ -49,7 +48,7 @@ LABEL, TITLE = 26, 42
 
 
 def draw(figure: Figure, form: str) -> bytes:
-    """A figure as a file in one of `FORMATS`. Raises ValueError if it has no panels."""
+    """A figure as a file of `form` svg, pdf or png. Raises ValueError if it has no panels."""
     if not figure.panels:
         raise ValueError("a figure without panels")
     import matplotlib

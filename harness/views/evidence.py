@@ -90,7 +90,9 @@ def pictures(tasks: Iterable[list[Group]], records: dict[str, Record], store: St
         for group in groups:
             good = [records[key] for key in group.cells if key in records and records[key].status == "ok"]
             first = sorted(good, key=lambda record: record.seed)[:1]
-            kept += [(group, record, paths) for record in first if (paths := _files(record, store))]
+            for record in first:  # what its fit left lies beside its own
+                if paths := sorted(store.cell_folder(record.key).glob("*.png")):
+                    kept.append((group, record, paths))
         labels = grouping.labels(groups, ["method", "dataset"], []) if kept else {}
         for group, record, paths in kept:
             told = f"{record.dataset or record.task}, {labels[group.key]}, seed {record.seed}"
@@ -99,17 +101,13 @@ def pictures(tasks: Iterable[list[Group]], records: dict[str, Record], store: St
     return [picture for turn in zip_longest(*by_kind.values()) for picture in turn if picture]
 
 
-def _files(record: Record, store: Store) -> list[Path]:
-    """The pictures of a cell, beside which those of its fit lie."""
-    return sorted(store.cell_folder(record.key).glob("*.png"))
-
-
 def within(studies: Sequence[Sequence[Picture]], most: int) -> dict[Path, Shown]:
     """As many pictures as `most` bytes allow, each study in its turn, by path."""
     found: dict[Path, Shown] = {}
     for turn in zip_longest(*studies):
         for picture in filter(None, turn):
-            shown = _small(picture.path)
+            if (shown := _small(picture.path)) is None:
+                continue
             most -= len(shown.address)
             if most < 0:
                 return found
@@ -117,11 +115,15 @@ def within(studies: Sequence[Sequence[Picture]], most: int) -> dict[Path, Shown]
     return found
 
 
-def _small(path: Path) -> Shown:
+def _small(path: Path) -> Shown | None:
+    """The picture made small; None where the file is none."""
     from PIL import Image
 
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
     picture.thumbnail((WIDTH, 2 * WIDTH))
     content = io.BytesIO()
     picture.save(content, "WEBP", quality=80, method=2)

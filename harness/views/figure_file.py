@@ -140,6 +140,10 @@ def _faults_of(spec: CurveSpec, entry: Entry, registry: Registry) -> Iterable[Fa
         yield fault("y", "give the metric y, unless x_values name several")
     if not spec.lines:
         yield fault("lines", "there is nothing to draw")
+    for name in ("x_scale", "y_scale"):
+        scale = getattr(spec, name)
+        if not isinstance(scale, str) and not scale > 0:
+            yield fault(name, "give linear, log, or a number above 0")
     if spec.published and bool(spec.published.x) != bool(spec.x_metric):
         yield fault("published", "give its metric x if the figure has an x_metric, and only then")
     if spec.task not in registry.tasks:
