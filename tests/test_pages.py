@@ -82,8 +82,20 @@ def test_likelihood_after_800_updates(row):
 @pytest.mark.parametrize("row", rows("likelihood", "| `ais` | gap |"), ids=operator.itemgetter(0))
 def test_likelihood_after_4000_updates(row):
     method, bound, gap, *_ = row
-    check(bound, frozen("likelihood", "ais", method=method))
-    check(gap, frozen("likelihood", "ais_gap", method=method))
+    check(bound, frozen("likelihood", "ais", method=method, updates=4000))
+    check(gap, frozen("likelihood", "ais_gap", method=method, updates=4000))
+
+
+@pytest.mark.parametrize("row", rows("likelihood", "| 20000 updates: `ais` |"), ids=operator.itemgetter(0))
+def test_likelihood_after_20000_updates(row):
+    method, bound, gap, _, _, tight = row
+    longest = {"method": method, "updates": 20000}
+    check(bound, frozen("likelihood", "ais", **longest, test_images=1000))
+    check(gap, frozen("likelihood", "ais_gap", **longest, test_images=1000))
+    if tight:
+        bound, _, gap = tight.partition(" (")
+        check(bound, frozen("likelihood", "ais", **longest, test_images=500))
+        check(gap, frozen("likelihood", "ais_gap", **longest, test_images=500))
 
 
 CLASSIFIERS = ("knn", "decision_tree", "random_forest", "mlp", "adaboost", "naive_bayes", "qda", "svm")
