@@ -230,7 +230,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     return ", ".join(f"{counts[name]} {name}" for name in ORDER if counts[name]) or "nothing to compare"
 
 
-def as_table(verdicts: Sequence[Verdict], title: str | None = None, *notes: str, every: bool = True) -> Table:
+def as_table(verdicts: Sequence[Verdict], *notes: str, every: bool = True) -> Table:
     """The verdicts for people, settings named as far as they tell verdicts apart.
 
     Without `every`, those that are ok are left out, and of the others all but the worst.
@@ -246,7 +246,7 @@ def as_table(verdicts: Sequence[Verdict], title: str | None = None, *notes: str,
     labels = grouping.labels(list(groups.values()), ["dataset", "method"], [])
     rows = [_row(verdict, labels[canonical(verdict.settings)]) for verdict in shown]
     more = [f"{left_out} more that are not ok: --all shows them"] if left_out else []
-    return Table(title or summary(verdicts), heads, rows, [*more, *(notes or [NOTE])])
+    return Table(summary(verdicts), heads, rows, [*more, *(notes or [NOTE])])
 
 
 def _row(verdict: Verdict, label: str) -> list[TableCell]:

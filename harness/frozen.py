@@ -23,7 +23,7 @@ from harness.sketch import Sketch
 from harness.store import Store, write_file
 from harness.suite import bundled, find
 
-FORMAT = 1
+FORMAT = 2
 
 _PLACES = (Path("results/frozen"), HOME / "results" / "frozen")
 
@@ -69,7 +69,7 @@ def gather(rows: Sequence[Row], results: Path) -> Frozen:
 
 
 def freeze(found: Frozen, path: Path) -> int:
-    """Write the values of all cells, by seed, as canonical JSON with one cell a line; returns how many cells.
+    """Write the values of all cells as canonical JSON with one setting and its seeds a line; how many cells.
 
     Skipped cells are left out. Raises `UserError` if cells failed or are missing, or values are not finite: a
     reference with holes would pass what it never saw.
@@ -79,23 +79,22 @@ def freeze(found: Frozen, path: Path) -> int:
     if holes := sorted(state for state in states if states[state] and state not in ("ok", "skipped")):
         counts = ", ".join(f"{states[state]} {state}" for state in holes)
         raise UserError(f"cells without a result cannot be frozen ({counts}); run the suite until all are ok")
-    cells: dict[tuple[str, str, int], dict[str, Any]] = {}
+    made: dict[Setting, dict[str, dict[str, Any]]] = {}
     for (task, settings, metric), by_seed in found.values.items():
         for seed, value in by_seed.items():
-            cell = {"task": task, "settings": json.loads(settings), "seed": seed, "metrics": {}}
-            cell = cells.setdefault((task, settings, seed), cell)
+            cell = made.setdefault((task, settings), {}).setdefault(str(seed), {"metrics": {}})
             cell["metrics"][metric] = value
             if sketch := found.sketches.get((task, settings, metric), {}).get(seed):
                 cell.setdefault("sketches", {})[metric] = sketch
-    if not cells:
+    if not made:
         raise UserError("there is nothing to freeze: no cell has a quality or size metric")
     head = {"format": FORMAT, "suite": found.suite, "device": found.device, "versions": found.versions}
-    ordered = sorted(
-        cells.values(), key=lambda cell: canonical([cell["task"], cell["settings"], cell["seed"]])
+    body = ",\n".join(
+        canonical({"task": task, "settings": json.loads(settings), "seeds": seeds})
+        for (task, settings), seeds in sorted(made.items())
     )
-    body = ",\n".join(map(canonical, ordered))
     write_file(path, f'{canonical(head)[:-1]},"cells":[\n{body}\n]}}\n'.encode())
-    return len(cells)
+    return sum(map(len, made.values()))
 
 
 def thaw(path: Path) -> Frozen:
@@ -105,14 +104,15 @@ def thaw(path: Path) -> Frozen:
         if read["format"] != FORMAT:
             raise UserError(f"{path}: frozen in format {read['format']}, not {FORMAT}; freeze it again")
         found = Frozen(read["suite"], read["device"], dict(read["versions"]))
-        for cell in read["cells"]:
-            task, settings, seed = cell["task"], canonical(cell["settings"]), int(cell["seed"])
-            str(cell["settings"]["method"])  # every setting names one
-            found.statuses[task, settings][seed] = "ok"
-            for metric, value in cell["metrics"].items():
-                found.values[task, settings, metric][seed] = float(value)
-            for metric, sketch in cell.get("sketches", {}).items():
-                found.sketches[task, settings, metric][seed] = tuple(map(float, sketch))
+        for each in read["cells"]:
+            task, settings = each["task"], canonical(each["settings"])
+            str(each["settings"]["method"])  # every setting names one
+            for seed, cell in ((int(seed), cell) for seed, cell in each["seeds"].items()):
+                found.statuses[task, settings][seed] = "ok"
+                for metric, value in cell["metrics"].items():
+                    found.values[task, settings, metric][seed] = float(value)
+                for metric, sketch in cell.get("sketches", {}).items():
+                    found.sketches[task, settings, metric][seed] = tuple(map(float, sketch))
         return found
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import ledger
 from harness.errors import UserError
-from harness.store import Damaged, Record, Store
+from harness.store import Store
 
 _RESTING = 3600.0
 """Seconds after which a scratch folder that nobody touches counts as left behind."""
@@ -30,7 +30,7 @@ def find(results: Path, *, keep_fits: bool = True) -> list[Path]:
     for entry in ledger.entries(store):
         cells |= entry.cells.keys()
         for key, fit in entry.cells.items():
-            record = _readable(store, key)
+            record = store.readable(key)
             if keep_fits or record is None or record.status != "ok":
                 wanted |= {fit} | ({record.fit, *record.assets} if record else set())
     artifacts = [path for path in _folders(results / "artifacts") if path.name not in wanted]
@@ -49,13 +49,6 @@ def size(path: Path) -> int:
             status = file.lstat()
             total += status.st_size if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 else 0
     return total
-
-
-def _readable(store: Store, key: str) -> Record | None:
-    try:
-        return store.read(key)
-    except Damaged:
-        return None
 
 
 def delete(results: Path, found: Iterable[Path]) -> None:

@@ -9,14 +9,13 @@ at once for all that a comparison judges (Bonferroni), however the metrics of a 
 from __future__ import annotations
 
 import bisect
-import functools
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.stats import ROUNDING
+from harness.stats import ROUNDING, quantile
 
 LEVEL = 0.05
 """The chance that a comparison of equals, with nothing but noise between them, flags anything at all."""
@@ -102,7 +101,7 @@ def spread(values: Sequence[float]) -> float | None:
 def detectable(noise: float, frozen: int, n: int, tolerance: float, family: int) -> float:
     """The loss that is found in a share `POWER` of cases, over `n` of the `frozen` seeds."""
     surely = max(_reach(noise, frozen, n, family), tolerance)
-    return surely + _quantile(frozen - 1, POWER) * _error(noise, n)
+    return surely + quantile(frozen - 1, POWER) * _error(noise, n)
 
 
 def seeds_needed(noise: float, tolerance: float, family: int) -> int | None:
@@ -115,7 +114,7 @@ def seeds_needed(noise: float, tolerance: float, family: int) -> int | None:
 
     def found(n: int) -> bool:
         size = LOSS * tolerance / _error(noise, n)
-        return bool(nctdtr(n - 1, size, _quantile(n - 1, _level(family))) <= 1 - POWER)
+        return bool(nctdtr(n - 1, size, quantile(n - 1, _level(family))) <= 1 - POWER)
 
     counts = range(2, MOST + 1)
     first = bisect.bisect_left(counts, True, key=found)
@@ -129,20 +128,12 @@ def _error(noise: float, n: int) -> float:
 
 def _reach(noise: float, frozen: int, n: int, family: int) -> float:
     """Half of the interval's width."""
-    return _quantile(frozen - 1, _level(family)) * _error(noise, n)
+    return quantile(frozen - 1, _level(family)) * _error(noise, n)
 
 
 def _level(family: int) -> float:
     """Of one of so many two-sided intervals that hold at once: what lies below its upper end."""
     return 1 - LEVEL / (2 * max(family, 1))
-
-
-@functools.cache
-def _quantile(freedom: int, share: float) -> float:
-    """Of Student's distribution."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, share))
 
 
 def _signed(gain: float, direction: str) -> float:

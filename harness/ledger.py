@@ -15,7 +15,7 @@ import msgspec
 from harness.errors import UserError, did_you_mean
 from harness.key import digest
 from harness.plan import Planned
-from harness.store import Damaged, Store, explain, write_file
+from harness.store import Store, explain, write_file
 from harness.suite import Suite
 
 
@@ -39,7 +39,8 @@ def note(store: Store, suite: Suite, plan: Sequence[Planned], whole: Sequence[Pl
     if others and (before := _read(path)):
         known = {each.key for each in others} | {each.address for each in others}
         for key, fit in before.cells.items():
-            if key in known or _address(store, key) in known:
+            record = store.readable(key)
+            if key in known or (record and record.address in known):
                 cells[key] = fit
     content = msgspec.json.encode(Entry(suite.name, where, dict(sorted(cells.items()))))
     if not path.is_file() or path.read_bytes() != content:
@@ -99,11 +100,3 @@ def _read(path: Path) -> Entry | None:
         return msgspec.json.decode(path.read_bytes(), type=Entry)
     except (OSError, msgspec.MsgspecError):
         return None
-
-
-def _address(store: Store, key: str) -> str | None:
-    try:
-        record = store.read(key)
-    except Damaged:
-        return None
-    return record.address if record else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,7 +16,7 @@ from harness.frozen import thaw
 from harness.plan import Planned
 from harness.registry import HOME, Registry, scan
 from harness.row import Row
-from harness.store import Damaged, Record, Store
+from harness.store import Record, Store
 from harness.suite import Cell
 
 if TYPE_CHECKING:
@@ -35,11 +34,9 @@ def stored(results: Path) -> list[Row]:
     registry = scan()
     made: list[Row] = []
     for key, suites in sorted(ledger.suites_of_cells(store).items()):
-        with contextlib.suppress(Damaged):
-            record = store.read(key)
-            if record:
-                made += _of_record(record, registry, ",".join(suites))
-                made += of_people(results, record, _recorded(record, ",".join(suites)))
+        if record := store.readable(key):
+            made += _of_record(record, registry, ",".join(suites))
+            made += of_people(results, record, _recorded(record, ",".join(suites)))
     return [*made, *of_papers()]
 
 
@@ -50,7 +47,10 @@ def of_plan(plan: Sequence[Planned], registry: Registry, suite: str) -> list[Row
         if planned.record is not None:
             made += _of_record(planned.record, registry, suite)
         else:
-            made.append(_unmeasured(planned, suite))
+            status = "skipped" if planned.status == "skipped" else "missing"
+            made.append(
+                _cell(planned.cell, suite, key=planned.keys.key, status=status, reason=planned.reason)
+            )
     return [*made, *of_papers({planned.cell.task for planned in plan})]
 
 
@@ -99,28 +99,13 @@ def _of_record(record: Record, registry: Registry, suite: str) -> list[Row]:
     return made
 
 
-def _cell(of: Cell | Record, suite: str, key: str, status: str, reason: str) -> Row:
+def _cell(of: Cell | Record, suite: str, **told: str) -> Row:
     """What all rows of a cell have in common."""
-    return Row(
-        suite=suite,
-        task=of.task,
-        dataset=of.dataset,
-        method=of.method,
-        settings=of.settings,
-        seed=of.seed,
-        status=status,
-        reason=reason,
-        key=key,
-    )
+    return Row(suite, of.task, of.dataset, of.method, of.settings, of.seed, **told)  # type: ignore[arg-type]
 
 
 def _recorded(record: Record, suite: str) -> Row:
-    return _cell(record, suite, record.key, record.status, record.reason)
-
-
-def _unmeasured(planned: Planned, suite: str) -> Row:
-    status = "skipped" if planned.status == "skipped" else "missing"
-    return _cell(planned.cell, suite, planned.keys.key, status, planned.reason)
+    return _cell(record, suite, key=record.key, status=record.status, reason=record.reason)
 
 
 def frame(made: Iterable[Row]) -> pandas.DataFrame:

@@ -191,7 +191,8 @@ def _write_report(suite: Suite, registry: Registry, store: Store, plan: Sequence
     try:
         made = rows.of_plan(plan, registry, suite.name)
         of = f"suite {suite.name}"
-        report.write(path, made, registry, of=of, tables=tables, store=store, frozen=brought())
+        page = report.page(made, registry, of=of, tables=tables, store=store, frozen=brought())
+        write_file(path, page.encode())
         print(f"report   {path}")
     except Exception as error:  # the cells are what counts: no fault of a view may fail the run
         print(f"report   not written: {type(error).__name__}: {error}", file=sys.stderr)

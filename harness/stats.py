@@ -8,6 +8,7 @@ claimed.
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -62,10 +63,16 @@ def t_interval(values: Sequence[float], level: float = 0.95, *, shared: float = 
     n, mean = len(values), statistics.mean(values)
     if n < MIN_SEEDS:
         return Interval(mean, None, n)
+    widths = (quantile(freedom, (1 + level) / 2) * error for error, freedom in _doubts(values, shared))
+    return Interval(mean, max(widths), n)
+
+
+@functools.cache
+def quantile(freedom: float, share: float) -> float:
+    """Of Student's distribution, below which `share` of it lies."""
     from scipy.special import stdtrit
 
-    widths = (float(stdtrit(freedom, (1 + level) / 2)) * error for error, freedom in _doubts(values, shared))
-    return Interval(mean, max(widths), n)
+    return float(stdtrit(freedom, share))
 
 
 def differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
@@ -117,16 +124,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def standing(
     values: Mapping[str, Mapping[int, float]],
     direction: str,
-    level: float = 0.05,
     shared: Callable[[str, str, Sequence[int]], float] = lambda a, b, seeds: 0.0,
 ) -> Standing:
     """The name with the best mean, and all that it does not beat, from {name: {seed: value}}.
 
     The best needs `MIN_SEEDS` seeds itself, unless nobody has them: one lucky seed makes no champion.
     Beaten means: worse on the seeds shared with the best, and so by a paired t-test whose two-sided p-value,
-    Holm-corrected over all rivals tested, is at most `level` / (k / 2), k the number that could have come
-    out best. The best was picked by the same numbers: a one-sided test at `level` / k for each that it might
-    have been holds `level` over the family, whatever the means and correlations. Ties go to more seeds, then
+    Holm-corrected over all rivals tested, is at most 5 % / (k / 2), k the number that could have come
+    out best. The best was picked by the same numbers: a one-sided test at 5 % / k for each that it might
+    have been holds 5 % over the family, whatever the means and correlations. Ties go to more seeds, then
     to the name. `direction` is "higher" or "lower"; `shared` gives what the difference of two names over some
     seeds owes to examples. Raises ValueError without names, or for a name without values.
     """
@@ -142,7 +148,7 @@ def standing(
             tested.append(name)
             leads.append(sign * math.fsum(differences(ours, theirs)))
             p_values.append(paired_test(ours, theirs, shared=shared(best, name, common)))
-    strict = level / (max(len(eligible), 2) / 2)
+    strict = 0.05 / (max(len(eligible), 2) / 2)
     beaten = {
         name for name, lead, p in zip(tested, leads, holm(p_values), strict=True) if lead > 0 and p <= strict
     }

@@ -136,23 +136,26 @@ class Store:
             raise Damaged(f"{path} is another cell's")
         return record
 
+    def readable(self, key: str) -> Record | None:
+        """The record under `key`; None where there is none to be read (planning names damaged ones)."""
+        with contextlib.suppress(Damaged):
+            return self.read(key)
+        return None
+
     def records(self) -> Iterator[Record]:
-        """Every readable record; damaged ones are passed over (planning names them)."""
+        """Every readable record."""
         for key in sorted(path.name for path in self.root.glob("cells/*")):
-            with contextlib.suppress(Damaged):
-                record = self.read(key)
-                if record:
-                    yield record
+            if record := self.readable(key):
+                yield record
 
     def origin(self, keys: Iterable[str]) -> tuple[str, dict[str, str]]:
         """The devices and the software that made these cells; where there are several, all of them."""
         made: dict[str, set[str]] = {"device": set()}
         for key in keys:
-            with contextlib.suppress(Damaged):
-                if record := self.read(key):
-                    made["device"].add(record.device)
-                    for name, version in self.software(record.environment).items():
-                        made.setdefault(name, set()).add(version)
+            if record := self.readable(key):
+                made["device"].add(record.device)
+                for name, version in self.software(record.environment).items():
+                    made.setdefault(name, set()).add(version)
         found = {name: ", ".join(sorted(each)) for name, each in sorted(made.items())}
         return found.pop("device"), found
 

@@ -34,8 +34,8 @@ METRICS = {
 HERE = Path("x")
 REFERENCE = ROOT / "results" / "frozen" / "steganography.json"
 NO_METHOD = (
-    '{"format": 1, "suite": "s", "device": "cpu", "versions": {}, "cells": '
-    '[{"task": "tiny", "settings": [], "seed": 0, "metrics": {"iw500": 1.0}}]}'
+    '{"format": 2, "suite": "s", "device": "cpu", "versions": {}, "cells": '
+    '[{"task": "tiny", "settings": [], "seeds": {"0": {"metrics": {"iw500": 1.0}}}}]}'
 )
 EXTRA = Parameter("extra", int, 3, required=False)
 
@@ -101,15 +101,16 @@ def test_freezing_and_thawing(tmp_path):
     assert read.statuses == {("tiny", settings): {0: "ok", 1: "ok"}}
 
 
-def test_the_frozen_file_is_canonical_strict_json_with_one_cell_a_line(tmp_path):
+def test_the_frozen_file_is_canonical_strict_json_with_one_setting_a_line(tmp_path):
     cells = [cell("bsvi", 0, iw500=0.5), cell("svi", 1, iw500=1.0), cell("svi", 0, iw500=2.0)]
     frozen.freeze(gather(*cells), tmp_path / "a.json")
     frozen.freeze(gather(*reversed(cells)), tmp_path / "b.json")
     text = (tmp_path / "a.json").read_text()
     assert text == (tmp_path / "b.json").read_text()
-    assert len(text.splitlines()) == 1 + 3 + 1
-    found = [made["metrics"] for made in json.loads(text, parse_constant=pytest.fail)["cells"]]
-    assert found == [{"iw500": 0.5}, {"iw500": 2.0}, {"iw500": 1.0}], "in the order of methods and seeds"
+    assert len(text.splitlines()) == 1 + 2 + 1
+    found = [made["seeds"] for made in json.loads(text, parse_constant=pytest.fail)["cells"]]
+    svi = {"0": {"metrics": {"iw500": 2.0}}, "1": {"metrics": {"iw500": 1.0}}}
+    assert found == [{"0": {"metrics": {"iw500": 0.5}}}, svi], "in the order of methods"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "results" / "frozen").glob("*.json")), ids=lambda p: p.stem)
@@ -139,10 +140,10 @@ def test_nothing_to_freeze(tmp_path):
         "[]",
         "{}",
         "null",
-        '{"format": 1, "cells": [1]}',
-        '{"format": 2}',
-        "\x00",
+        '{"format": 2, "cells": [1]}',
         '{"format": 1}',
+        "\x00",
+        '{"format": 2}',
         NO_METHOD,
     ],
 )
@@ -365,11 +366,11 @@ def test_two_results_folders_are_compared(project: Project):
 @pytest.fixture
 def told(tmp_path, monkeypatch):
     """The command line on two frozen files: one that is shipped, and `now.json`, without one of its seeds."""
-    lines = REFERENCE.read_text().splitlines()
-    kept = [line for line in lines if not ('"seed":2' in line and '"method":"cut"' in line)]
-    assert len(kept) == len(lines) - 1
-    (tmp_path / "now.json").write_text("\n".join(kept))
-    (tmp_path / "now.kept").write_text("\n".join(kept))
+    kept = json.loads(REFERENCE.read_text())
+    (cut,) = (each for each in kept["cells"] if each["settings"]["method"] == "cut")
+    del cut["seeds"]["2"]
+    for name in ("now.json", "now.kept"):
+        (tmp_path / name).write_text(json.dumps(kept))
     monkeypatch.chdir(tmp_path)
     return lambda *words: CliRunner().invoke(main, ["compare", str(REFERENCE), *words])
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from harness import sketch
 from harness.frozen import thaw
-from harness.stats import t_interval
+from harness.stats import Interval, t_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -96,6 +97,43 @@ def test_likelihood_after_20000_updates(row):
         bound, _, gap = tight.partition(" (")
         check(bound, frozen("likelihood", "ais", **longest, test_images=500))
         check(gap, frozen("likelihood", "ais_gap", **longest, test_images=500))
+
+
+def lead(rival: str, suite: str, **settings: object) -> Interval:
+    """Of BSVI over a rival by `ais`, paired by seed and by image."""
+    found = thaw(ROOT / "results" / "frozen" / f"{suite}.json")
+    sides = []
+    for method in ("bsvi", rival):
+        wanted = settings | {"method": method}
+        (place,) = (
+            each
+            for each in found.values
+            if each[2] == "ais" and wanted.items() <= json.loads(each[1]).items()
+        )
+        sides.append((found.values[place], found.sketches[place]))
+    (ours, mine), (theirs, other) = sides
+    seeds = sorted(ours.keys() & theirs.keys())
+    doubt = sketch.shared([sketch.less(mine[seed], other[seed]) for seed in seeds])
+    return t_interval([ours[seed] - theirs[seed] for seed in seeds], shared=doubt)
+
+
+@pytest.mark.parametrize(
+    ("row", "settings"),
+    [
+        *((row, {"updates": 4000}) for row in rows("likelihood", "| `ais` | gap |")),
+        *(
+            (row[:5], {"updates": 20000, "test_images": 1000})
+            for row in rows("likelihood", "| 20000 updates: ")
+        ),
+    ],
+    ids=str,
+)
+def test_what_bsvi_leads_by_is_paired(row, settings):
+    if row[0] != "bsvi":
+        printed = [float(number) for number in re.findall(r"-?[\d.]+", row[-1])]
+        found = lead(row[0], "likelihood", **settings)
+        around = [] if found.half_width is None else [found.half_width, -found.half_width]
+        assert printed == [round(found.mean - each, 2) for each in [0.0, *around]]
 
 
 CLASSIFIERS = ("knn", "decision_tree", "random_forest", "mlp", "adaboost", "naive_bayes", "qda", "svm")

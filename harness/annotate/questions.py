@@ -32,9 +32,9 @@ class Question:
     kind: str
 
 
-def has_images(results: Path, record: Record) -> bool:
-    """Whether a cell's score kept images to be judged."""
-    return (Store(results).cell_folder(record.key) / FILE).is_file()
+def kept(results: Path, record: Record) -> Path:
+    """Where a cell's score keeps images to be judged, if it does."""
+    return Store(results).cell_folder(record.key) / FILE
 
 
 def of_record(results: Path, record: Record) -> list[Question]:
@@ -44,11 +44,12 @@ def of_record(results: Path, record: Record) -> list[Question]:
     """
     import numpy
 
-    if not has_images(results, record):
+    path = kept(results, record)
+    if not path.is_file():
         raise UserError(
             f"cell {record.key[:10]} ({record.task} {record.method}) kept no {FILE}; attacks by generators do"
         )
-    with numpy.load(Store(results).cell_folder(record.key) / FILE, allow_pickle=False) as arrays:
+    with numpy.load(path, allow_pickle=False) as arrays:
         columns = [arrays[name] for name in ("images", "source", "oracle", "kind")]
     made: dict[str, Question] = {}
     for image, source, oracle, kind in zip(*columns, strict=True):

@@ -103,9 +103,8 @@ def rows(results: Path, record: Record, cell: Row) -> list[Row]:
 
     Votes belong to a fit. Where its score has failed since, or keeps no images, there are none either.
     """
-    if record.status != "ok" or not asking.has_images(results, record):
-        return []
-    if not asking.ballot(results, record).path.is_file():
+    needed = [asking.kept(results, record), asking.ballot(results, record).path]
+    if record.status != "ok" or not all(path.is_file() for path in needed):
         return []
     cell = cell._replace(kind="votes")
     questions, votes = of_cell(results, record)

@@ -79,7 +79,7 @@ def compare(
     after = side(now)
     verdicts = judging.compare(before, after, registry.scan(folders), plan.parse_filters(only))
     notes = [judging.NOTE, *judging.reach(verdicts), *judging.origins(before, after)]
-    click.echo(render.FORMATS[form](judging.as_table(verdicts, None, *notes, every=every)))
+    click.echo(render.FORMATS[form](judging.as_table(verdicts, *notes, every=every)))
     sys.exit(judging.exit_code(verdicts, allow_missing=allow_missing))
 
 

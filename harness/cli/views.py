@@ -149,7 +149,7 @@ def report(suite: str | None, folders: tuple[Path, ...], results: Path, output: 
     """Write one HTML page about SUITE, or about all results: claims, tables, pictures, failures, rows."""
     from harness import registry, session
     from harness import rows as making
-    from harness.store import Store
+    from harness.store import Store, write_file
     from harness.views import report as writing
 
     of, tables = str(results), [session.TABLES / f"{name}.yaml" for name in session.table_names()]
@@ -161,7 +161,9 @@ def report(suite: str | None, folders: tuple[Path, ...], results: Path, output: 
         found, made = registry.scan(folders), session.rows_or_frozen(results, ())
         of = of if results.joinpath("cells").is_dir() else "the frozen values that harness brings"
     path, store, frozen = output or results / "report.html", Store(results), session.brought()
-    click.echo(writing.write(path, made, found, of=of, tables=tables, store=store, frozen=frozen))
+    page = writing.page(made, found, of=of, tables=tables, store=store, frozen=frozen)
+    write_file(path, page.encode())
+    click.echo(path)
 
 
 VERBS = (rows, table, figure, claims, report)

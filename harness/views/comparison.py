@@ -146,16 +146,10 @@ def _value(side: str, scope: dict[str, Any]) -> float:
 def _more(margins: Sequence[float], shared: float, level: float) -> dict[str, Any]:
     """What would decide, if mean and spread stay: `seeds` more, or what `settles` it, or nothing."""
     mean = abs(statistics.mean(margins))
-    if mean <= shared * _quantile(math.inf, level):
+    if mean <= shared * stats.quantile(math.inf, 1 - level / 2):
         return {"settles": "more test examples"}
     spread, here = statistics.stdev(margins), len(margins)
     for n in range(here, here + ENOUGH):
-        if mean >= _quantile(n - 1, level) * math.hypot(spread / math.sqrt(n), shared):
+        if mean >= stats.quantile(n - 1, 1 - level / 2) * math.hypot(spread / math.sqrt(n), shared):
             return {"seeds": n - here or None}
     return {"seeds": ENOUGH}
-
-
-def _quantile(freedom: float, level: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, 1 - level / 2))

@@ -19,7 +19,7 @@ from harness import groups as grouping
 from harness.groups import Group
 from harness.registry import HOME
 from harness.row import Row
-from harness.store import LOG, Damaged, Record, Store
+from harness.store import LOG, Record, Store
 
 WIDTH = 640
 """Pixels: wider pictures are made smaller."""
@@ -54,16 +54,6 @@ class Failure:
     reason: str
     keys: list[str]
     log: str
-
-
-def records(store: Store, keys: Iterable[str]) -> dict[str, Record]:
-    """The readable records of these keys."""
-    found = {}
-    for key in keys:
-        with contextlib.suppress(Damaged):
-            if record := store.read(key):
-                found[key] = record
-    return found
 
 
 def failures(rows: Iterable[Row], store: Store) -> list[Failure]:

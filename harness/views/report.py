@@ -18,10 +18,9 @@ from typing import Any
 
 from harness import groups as grouping
 from harness import stats
-from harness.errors import UserError
 from harness.registry import STUDIES, Method, Registry
 from harness.row import Row
-from harness.store import Record, Store, write_file
+from harness.store import Record, Store
 from harness.views import claims, claims_file, curve, drawing, evidence, figure_file, render, table
 from harness.views.claims import Verdict
 from harness.views.evidence import Failure, Picture
@@ -60,29 +59,6 @@ class Study:
     failures: list[Failure]
 
 
-def write(
-    path: Path,
-    rows: Sequence[Row],
-    registry: Registry,
-    *,
-    of: str,
-    tables: Iterable[Path],
-    store: Store,
-    frozen: Sequence[Row] = (),
-) -> Path:
-    """Write the page about `rows`, those of `of`, with `tables` as far as they show a cell; returns `path`.
-
-    Pictures, logs and what cells ran on come from `store`, as far as it has them. Claims that `rows` do not
-    speak of are judged on `frozen` ones, and marked.
-    """
-    made = page(rows, registry, of=of, tables=tables, store=store, frozen=frozen)
-    try:
-        write_file(path, made.encode())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
-    return path
-
-
 def page(
     rows: Sequence[Row],
     registry: Registry,
@@ -92,10 +68,14 @@ def page(
     store: Store,
     frozen: Sequence[Row] = (),
 ) -> str:
-    """The page as text. Raises `UserError` if two rows of one cell disagree."""
+    """The page about `rows`, those of `of`, with `tables` as far as they show a cell.
+
+    Pictures, logs and what cells ran on come from `store`, as far as it has them. Claims that `rows` do not
+    speak of are judged on `frozen` ones, and marked. Raises `UserError` if two rows of one cell disagree.
+    """
     rows = [_described(row, registry) for row in rows]
     keys = dict.fromkeys(row.key for row in rows if row.key)
-    records = evidence.records(store, keys)
+    records = {key: record for key in keys if (record := store.readable(key))}
     known = [(path, spec) for path in tables for spec in [table.load(path)]]
     judged = _judged(rows, frozen, registry)
     studies = list(_studies(rows, registry, judged, known, records, store))
