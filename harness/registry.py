@@ -20,6 +20,28 @@ HOME = BUNDLED if BUNDLED.is_dir() else PACKAGE.parent
 STUDIES = PACKAGE / "studies"
 
 
+@dataclass(frozen=True)
+class Shelf:
+    """What is declared in a folder of `suites`, a file each, and what one is called in an error."""
+
+    folder: Path
+    what: str
+
+    def names(self) -> list[str]:
+        return sorted(path.stem for path in self.folder.glob("[!.]*.yaml"))
+
+    def find(self, name: str) -> Path:
+        """The file of that name. Raises `UserError` if there is none."""
+        if name not in (known := self.names()):
+            raise UserError(f"no {self.what} {name!r}{did_you_mean(name, known)}")
+        return self.folder / f"{name}.yaml"
+
+
+TABLES = Shelf(HOME / "suites" / "tables", "table")
+FIGURES = Shelf(HOME / "suites" / "figures", "figure")
+CLAIMS = Shelf(HOME / "suites" / "claims", "claims of")
+
+
 @dataclass
 class Registry:
     """All tasks by name and all methods by (task, name)."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness import data, environment, ledger
 from harness import plan as planning
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError
 from harness.plan import Planned
-from harness.registry import HOME, PACKAGE, Registry
+from harness.registry import FIGURES, HOME, PACKAGE, TABLES, Registry
 from harness.store import Record, Store, write_file
 from harness.suite import Suite
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from harness.execution.executor import Executor
     from harness.execution.places import Places
     from harness.row import Row
-
-TABLES = HOME / "suites" / "tables"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +174,7 @@ def _write_tables(suite: Suite, registry: Registry, store: Store, plan: Sequence
 
         made = rows.of_plan(plan, registry, str(suite.path))
         for name, path in zip(suite.tables, paths, strict=True):
-            shown = table.make(table.load(TABLES / f"{name}.yaml"), made)
+            shown = table.make(table.load(TABLES.find(name)), made)
             _write_if_new(path, render.to_markdown(render.brief(shown)))
             _write_if_new(path.with_suffix(".csv"), render.to_csv(shown))
     return paths
@@ -187,7 +185,7 @@ def _write_report(suite: Suite, registry: Registry, store: Store, plan: Sequence
     from harness import rows
     from harness.views import report
 
-    path, tables = store.root / "report.html", [TABLES / f"{name}.yaml" for name in suite.tables]
+    path, tables = store.root / "report.html", list(map(TABLES.find, suite.tables))
     try:
         made = rows.of_plan(plan, registry, suite.name)
         of = f"suite {suite.name}"
@@ -247,11 +245,6 @@ def brought() -> list[Row]:
     return rows.frozen(sorted((HOME / "results" / "frozen").glob("*.json")))
 
 
-def table_names() -> list[str]:
-    """Every declared table."""
-    return sorted(path.stem for path in TABLES.glob("[!.]*.yaml"))
-
-
 def show_table(name: str, results: Path, form: str, *, whole: bool = False) -> str:
     """A declared table over all rows of the results folder, in one of the forms of `render`.
 
@@ -260,9 +253,7 @@ def show_table(name: str, results: Path, form: str, *, whole: bool = False) -> s
     from harness import rows
     from harness.views import latex, render, table
 
-    if name not in table_names():
-        raise UserError(f"no table {name!r}{did_you_mean(name, table_names())}")
-    made = table.make(table.load(TABLES / f"{name}.yaml"), rows.stored(results))
+    made = table.make(table.load(TABLES.find(name)), rows.stored(results))
     if form == "macros":
         return latex.to_macros(made, name)
     made = made if whole or form in render.FOR_PROGRAMS else render.brief(made)
@@ -275,7 +266,7 @@ def draw_figure(
     """A declared figure over these rows, as svg, pdf or png, or its data as json; and its notes."""
     from harness.views import curve, drawing, figure_file, gallery
 
-    spec = figure_file.load(figure_file.find(name), registry)
+    spec = figure_file.load(FIGURES.find(name), registry)
     made: curve.Figure | gallery.Gallery
     if isinstance(spec, figure_file.GallerySpec):
         made = gallery.make(spec, rows, Store(results))

@@ -13,7 +13,7 @@ from harness import data, strict_yaml
 from harness.declared import Method, Parameter, Task
 from harness.errors import UserError, did_you_mean
 from harness.key import settings
-from harness.registry import HOME, Registry
+from harness.registry import HOME, TABLES, Registry
 from harness.strict_yaml import Entry, Fault, InvalidFile, describe
 
 _BLOCK_KEYS = ("task", "methods", "seeds", "limits")
@@ -104,10 +104,10 @@ def load(path: Path, registry: Registry) -> Suite:
         for cell in reader.expand(block, file.seeds, file.limits):
             cells.setdefault(repr(cell), cell)
     for table in file.tables:
-        if not (HOME / "suites" / "tables" / f"{table}.yaml").is_file():
-            known = [path.stem for path in (HOME / "suites" / "tables").glob("*.yaml")]
-            where = entry.value["tables"].line
-            faults.append(Fault(where, "tables", f"no table {table!r}{did_you_mean(table, known)}"))
+        try:
+            TABLES.find(table)
+        except UserError as error:
+            faults.append(Fault(entry.value["tables"].line, "tables", str(error)))
     if faults:
         raise InvalidFile(path, faults)
     return Suite(path.stem, path, list(cells.values()), file.tables)

@@ -13,7 +13,7 @@ import pytest
 
 from harness import frozen, registry, rows
 from harness.errors import UserError
-from harness.registry import HOME
+from harness.registry import CLAIMS, HOME
 from harness.row import Row
 from harness.strict_yaml import InvalidFile
 from harness.views import claims, claims_file
@@ -195,9 +195,9 @@ def test_a_true_claim_is_found_in_a_family():
     assert claims.judge(planted, asked)[0].verdict == "holds"
 
 
-@pytest.mark.parametrize("study", claims_file.names())
+@pytest.mark.parametrize("study", CLAIMS.names())
 def test_bundled_claims_load(study, found):
-    listed = claims_file.load(claims_file.find(study), found)
+    listed = claims_file.load(CLAIMS.find(study), found)
     assert listed and len({each.id for each in listed}) == len(listed)
 
 
@@ -205,13 +205,11 @@ def test_every_study_has_claims():
     studies = {
         path.name for path in (HOME / "harness" / "studies").iterdir() if (path / "__init__.py").is_file()
     }
-    assert studies == set(claims_file.names())
+    assert studies == set(CLAIMS.names())
 
 
 def test_names_of_claims_are_unique_over_all_studies(found):
-    names = [
-        each.id for study in claims_file.names() for each in claims_file.load(claims_file.find(study), found)
-    ]
+    names = [each.id for study in CLAIMS.names() for each in claims_file.load(CLAIMS.find(study), found)]
     assert len(set(names)) == len(names)
 
 

@@ -220,7 +220,7 @@ def test_a_gallery_shows_the_lowest_seed_that_has_a_picture_and_names_who_has_no
 def test_every_shipped_figure_loads_and_those_with_frozen_values_are_drawn(tmp_path: Path) -> None:
     found = registry.scan()
     frozen = rows.frozen(sorted((HOME / "results" / "frozen").glob("*.json")))
-    specs = {name: figure_file.load(figure_file.find(name), found) for name in figure_file.names()}
+    specs = {name: figure_file.load(registry.FIGURES.find(name), found) for name in registry.FIGURES.names()}
     drawn = {name: curve.make(each, frozen) for name, each in specs.items() if isinstance(each, CurveSpec)}
     assert len(drawn) < len(specs)
     assert drawn["necst-distortion"].panels and len(drawn["bsvi-budget"].labels_of("measured")) == 7
@@ -232,7 +232,7 @@ def test_the_verb_lists_writes_and_says_when_there_is_nothing(tmp_path: Path) ->
         settings = os.environ | {"PYTHONPATH": str(ROOT)}
         return subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True)
 
-    assert harness().stdout.split() == figure_file.names()
+    assert harness().stdout.split() == registry.FIGURES.names()
     done = harness("bsvi-budget", "--output", "here")
     assert done.returncode == 0 and "here/bsvi-budget.svg" in done.stdout and "frozen values" in done.stdout
     assert re.search(r"<svg", (tmp_path / "here/bsvi-budget.svg").read_text())

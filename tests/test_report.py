@@ -80,7 +80,7 @@ def rows_of(store: Store) -> list[Row]:
 
 
 def page(rows: list[Row], store: Store, tables: tuple[str, ...] = ("lmifr-t2",)) -> str:
-    paths = [session.TABLES / f"{name}.yaml" for name in tables]
+    paths = list(map(registry.TABLES.find, tables))
     return report.page(rows, registry.scan(), of=f"tests {HOSTILE}", tables=paths, store=store)
 
 

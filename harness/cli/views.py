@@ -42,10 +42,10 @@ def rows(suite: str | None, folders: tuple[Path, ...], results: Path, form: str,
 @click.option("--all", "whole", is_flag=True, help="Show every column; CSV and JSON always do.")
 def table(names: tuple[str, ...], results: Path, form: str, whole: bool) -> None:
     """Print tables by name (see suites/tables), or the list of them."""
-    from harness import session
+    from harness import registry, session
 
     if not names:
-        known = session.table_names()
+        known = registry.TABLES.names()
         return print_json(known) if form == "json" else click.echo("\n".join(known))
     for name in names:
         click.echo(session.show_table(name, results, form, whole=whole))
@@ -66,12 +66,11 @@ def table(names: tuple[str, ...], results: Path, form: str, whole: bool) -> None
 def figure(names: tuple[str, ...], results: Path, form: str, output: Path | None) -> None:
     """Draw figures by name (see suites/figures) and print their notes, or print the list of them."""
     from harness import registry, session
-    from harness.views import figure_file
 
     if not names:
-        return click.echo("\n".join(figure_file.names()))
+        return click.echo("\n".join(registry.FIGURES.names()))
     for name in names:
-        figure_file.find(name)
+        registry.FIGURES.find(name)
     found, made = registry.scan(), session.rows_or_frozen(results, ())
     output = output or results / "figures"
     for name in names:
@@ -113,8 +112,9 @@ def claims(
     from harness.views import claims as judging
     from harness.views import claims_file
 
-    studies = [name] if name in claims_file.names() else claims_file.names()
-    if name and name not in claims_file.names():
+    known = registry.CLAIMS.names()
+    studies = [name] if name in known else known
+    if name and name not in known:
         if frozen:
             raise UserError(f"--frozen: its values are judged by study, and not by suite; leave out {name}")
         loaded, found, _, cells = lay_out(Selection(name, (), (), folders, results))
@@ -122,10 +122,10 @@ def claims(
     else:
         found = registry.scan(folders)
         made, about = session.rows_or_frozen(results, frozen), set(found.tasks)
-    listed = [claim for study in studies for claim in claims_file.load(claims_file.find(study), found)]
+    listed = [claim for study in studies for claim in claims_file.load(registry.CLAIMS.find(study), found)]
     listed = [claim for claim in listed if claim.task in about]
     verdicts = judging.judge(made, listed)
-    covered = judging.coverage(made, session.TABLES.glob("[!.]*.yaml"))
+    covered = judging.coverage(made, map(registry.TABLES.find, registry.TABLES.names()))
     if as_json:
         print_json(judging.as_json(verdicts, covered))
     else:
@@ -152,11 +152,11 @@ def report(suite: str | None, folders: tuple[Path, ...], results: Path, output: 
     from harness.store import Store, write_file
     from harness.views import report as writing
 
-    of, tables = str(results), [session.TABLES / f"{name}.yaml" for name in session.table_names()]
+    of, tables = str(results), list(map(registry.TABLES.find, registry.TABLES.names()))
     if suite:
         loaded, found, _, cells = lay_out(Selection(suite, (), (), folders, results))
         made, of = making.of_plan(cells, found, loaded.name), f"suite {loaded.name}"
-        tables = [session.TABLES / f"{name}.yaml" for name in loaded.tables]
+        tables = list(map(registry.TABLES.find, loaded.tables))
     else:
         found, made = registry.scan(folders), session.rows_or_frozen(results, ())
         of = of if results.joinpath("cells").is_dir() else "the frozen values that harness brings"

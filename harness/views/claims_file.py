@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import strict_yaml
-from harness.errors import UserError, did_you_mean
+from harness.errors import did_you_mean
 from harness.groups import Scalar, Where
-from harness.registry import HOME, Registry
+from harness.registry import Registry
 from harness.strict_yaml import Entry, Fault
 
-CLAIMS = HOME / "suites" / "claims"
 BESIDE = ("other", "published")
 _ARGUMENTS = {"max": range(2, 10), "min": range(2, 10), "abs": range(1, 2)}
 """The functions of a claim, and how many arguments each takes."""
@@ -70,18 +69,6 @@ class Comparison:
     small: str
     large: str
     strict: bool
-
-
-def names() -> list[str]:
-    """The studies that have claims."""
-    return sorted(path.stem for path in CLAIMS.glob("[!.]*.yaml"))
-
-
-def find(study: str) -> Path:
-    """The claims file of a study. Raises `UserError` if it has none."""
-    if study not in names():
-        raise UserError(f"no claims of {study!r}{did_you_mean(study, names())}")
-    return CLAIMS / f"{study}.yaml"
 
 
 def load(path: Path, registry: Registry) -> list[Claim]:

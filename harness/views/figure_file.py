@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from harness import strict_yaml
-from harness.errors import UserError, did_you_mean
+from harness.errors import did_you_mean
 from harness.groups import Scalar
-from harness.registry import HOME, Registry
+from harness.registry import Registry
 from harness.strict_yaml import Entry, Fault
 
-FIGURES = HOME / "suites" / "figures"
 Scale = Literal["linear", "log"] | float
 """Of an axis; a number: linear from 0 to about it, logarithmic beyond it, on both sides."""
 
@@ -90,18 +89,6 @@ class GallerySpec:
     picture: str
     where: dict[str, Scalar | list[Scalar]] = field(default_factory=dict)
     panels: list[str] = field(default_factory=list)
-
-
-def names() -> list[str]:
-    """Every declared figure."""
-    return sorted(path.stem for path in FIGURES.glob("[!.]*.yaml"))
-
-
-def find(name: str) -> Path:
-    """The file of a figure. Raises `UserError` if there is none."""
-    if name not in names():
-        raise UserError(f"no figure {name!r}{did_you_mean(name, names())}")
-    return FIGURES / f"{name}.yaml"
 
 
 def load(path: Path, registry: Registry) -> CurveSpec | GallerySpec:

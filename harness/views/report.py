@@ -18,7 +18,7 @@ from typing import Any
 
 from harness import groups as grouping
 from harness import stats
-from harness.registry import STUDIES, Method, Registry
+from harness.registry import CLAIMS, FIGURES, STUDIES, Method, Registry
 from harness.row import Row
 from harness.store import Record, Store
 from harness.views import claims, claims_file, curve, drawing, evidence, figure_file, render, table
@@ -100,7 +100,7 @@ def page(
 
 def _judged(rows: Sequence[Row], frozen: Sequence[Row], registry: Registry) -> dict[str, list[Verdict]]:
     """Verdicts by study. All are judged at once, for claims of a family share an error rate."""
-    listed = {study: claims_file.load(claims_file.find(study), registry) for study in claims_file.names()}
+    listed = {study: claims_file.load(CLAIMS.find(study), registry) for study in CLAIMS.names()}
     every = [claim for each in listed.values() for claim in each]
     brought = (replace(each, brought=each.verdict != "not measured") for each in claims.judge(frozen, every))
     pairs = zip(claims.judge(rows, every), brought, strict=True)
@@ -117,7 +117,7 @@ def _studies(
     records: dict[str, Record],
     store: Store,
 ) -> Iterator[Study]:
-    declared = [figure_file.load(figure_file.find(name), registry) for name in figure_file.names()]
+    declared = [figure_file.load(FIGURES.find(name), registry) for name in FIGURES.names()]
     figures = [spec for spec in declared if isinstance(spec, CurveSpec)]
     rooms: dict[str, list[str]] = {}
     for task in registry.tasks.values():
