@@ -134,7 +134,11 @@ def many(count: int) -> list[Row]:
 def test_without_results_the_frozen_values_are_told_with_the_verdicts_that_claims_gives(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(report.figure_file, "names", lambda: ["necst-distortion", "attack-successes"])
+    few = tmp_path / "few"
+    few.mkdir()
+    for name in ("necst-distortion", "attack-successes"):
+        shutil.copy(registry.FIGURES.find(name), few)
+    monkeypatch.setattr(report, "FIGURES", registry.Shelf(few, "figure"))
     results = ["--results", str(tmp_path / "none")]
     told = CliRunner().invoke(main, ["report", *results, "--output", str(tmp_path / "page.html")])
     assert told.exit_code == 0, told.output
